@@ -138,6 +138,16 @@ fn canonical_base64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok().filter(|bytes| !bytes.is_empty() && STANDARD.encode(bytes) == text)
 }
 
+/// A text with each of its bits turned, one at a time, and which one it is.
+#[cfg(test)]
+fn turned(text: &str) -> impl Iterator<Item = (Vec<u8>, String)> {
+    (0..text.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))).map(|(at, bit)| {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes[at] ^= 1 << bit;
+        (bytes, format!("bit {bit} of byte {at}"))
+    })
+}
+
 fn unreadable(file: &SignatureFile, why: impl Into<String>) -> SignatureError {
     // A library's error may quote the file.
     SignatureError::Unreadable { file: printable(&file.name, 200), why: printable(&why.into(), 400) }

@@ -235,15 +235,10 @@ mod tests {
 
     fn trusted(digest: Digest) -> Trusted {
         let key = KeyId::of_spki(b"key");
+        let signer = Signer { id: "v".into(), key, identity: None, valid_from: None, valid_until: None };
         let parts = Parts {
             version: 1,
-            signers: vec![Signer {
-                id: "v".into(),
-                key,
-                identity: None,
-                valid_from: None,
-                valid_until: None,
-            }],
+            signers: vec![signer],
             roles: vec![Role { name: "publisher".into(), threshold: 1, signers: vec!["v".into()] }],
             rules: vec![RoleRule { plugin: Pattern::parse("*").unwrap(), require: vec!["publisher".into()] }],
             ..Parts::default()
@@ -292,11 +287,8 @@ mod tests {
     #[test]
     fn every_reason_is_told_at_once() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
-        let asked = RequestedCapabilities::from_imports(
-            ["wasi:http/types@0.2.0", "wasi:config/store@0.2.0-rc.1"],
-            false,
-        )
-        .unwrap();
+        let imports = ["wasi:http/types@0.2.0", "wasi:config/store@0.2.0-rc.1"];
+        let asked = RequestedCapabilities::from_imports(imports, false).unwrap();
         let findings = lint::text("a text", "\u{1b}[2J<!-- -->");
         let allowed = Allowed::from([Lint::HtmlComment]);
         let case = ClearanceInput {

@@ -155,13 +155,14 @@ impl Effective {
 mod tests {
     use super::*;
 
+    fn asked<const N: usize>(imports: [&str; N]) -> RequestedCapabilities {
+        RequestedCapabilities::from_imports(imports, false).unwrap()
+    }
+
     #[test]
     fn a_need_without_a_grant_and_a_grant_without_an_ask_are_both_refused_and_all_are_named() {
-        let asked = RequestedCapabilities::from_imports(
-            ["wasi:http/types@0.2.6", "wasi:config/store@0.2.0-rc.1", "wasi:clocks/wall-clock@0.2.6"],
-            false,
-        )
-        .unwrap();
+        let asked =
+            asked(["wasi:http/types@0.2.6", "wasi:config/store@0.2.0-rc.1", "wasi:clocks/wall-clock@0.2.6"]);
         let grants = Grants { files: Some(files::Grant::default()), ..Grants::default() };
         assert_eq!(
             grants.meet(&asked),
@@ -175,9 +176,7 @@ mod tests {
 
     #[test]
     fn an_empty_grant_meets_a_need_and_gives_nothing() {
-        let asked =
-            RequestedCapabilities::from_imports(["wasi:http/types@0.2.6", "wasi:sockets/tcp@0.2.6"], false)
-                .unwrap();
+        let asked = asked(["wasi:http/types@0.2.6", "wasi:sockets/tcp@0.2.6"]);
         let grants = Grants {
             http: Some(http::Grant::default()),
             sockets: Some(sockets::Grant::default()),
@@ -189,11 +188,11 @@ mod tests {
     #[test]
     fn a_grant_that_refuses_all_that_is_needed_is_named_but_for_what_a_toolchain_imports() {
         use crate::load::toolchain::Toolchain;
-        let asked = RequestedCapabilities::from_imports(
-            ["wasi:sockets/tcp@0.2.6", "wasi:keyvalue/store@0.2.0-draft", "wasi:filesystem/types@0.2.6"],
-            false,
-        )
-        .unwrap();
+        let asked = asked([
+            "wasi:sockets/tcp@0.2.6",
+            "wasi:keyvalue/store@0.2.0-draft",
+            "wasi:filesystem/types@0.2.6",
+        ]);
         let grants = Grants {
             files: Some(files::Grant::default()),
             sockets: Some(sockets::Grant::default()),
@@ -212,11 +211,7 @@ mod tests {
 
     #[test]
     fn what_may_be_used_and_is_not_granted_has_its_default() {
-        let asked = RequestedCapabilities::from_imports(
-            ["wasi:clocks/wall-clock@0.2.6", "wasi:random/random@0.2.6"],
-            false,
-        )
-        .unwrap();
+        let asked = asked(["wasi:clocks/wall-clock@0.2.6", "wasi:random/random@0.2.6"]);
         let effective = Grants::default().meet(&asked).unwrap();
         assert_eq!((effective.clock, effective.random), (clock::Grant::Coarse, random::Grant::Secure));
         assert!(effective.files.mounts().is_empty());

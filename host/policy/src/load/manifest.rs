@@ -189,19 +189,16 @@ mod tests {
 
     #[test]
     fn what_every_toolchain_imports_asks_for_nothing_it_must_have() {
-        let asked = RequestedCapabilities::from_imports(
-            [
-                "wasi:cli/environment@0.2.6",
-                "wasi:cli/exit@0.2.0",
-                "wasi:io/streams@0.2.3",
-                "wasi:clocks/wall-clock@0.2.10",
-                "wasi:random/random@0.2.0",
-                "wasi:filesystem/types@0.2.6",
-                "toolgate:plugin/progress@0.1.0",
-            ],
-            false,
-        )
-        .unwrap();
+        let imports = [
+            "wasi:cli/environment@0.2.6",
+            "wasi:cli/exit@0.2.0",
+            "wasi:io/streams@0.2.3",
+            "wasi:clocks/wall-clock@0.2.10",
+            "wasi:random/random@0.2.0",
+            "wasi:filesystem/types@0.2.6",
+            "toolgate:plugin/progress@0.1.0",
+        ];
+        let asked = RequestedCapabilities::from_imports(imports, false).unwrap();
         assert!(asked.needs().is_empty());
         let words: Vec<&str> = asked.may_use().iter().map(|c| c.word()).collect();
         assert_eq!(words, ["files", "environment", "clock", "random"]);
@@ -217,17 +214,11 @@ mod tests {
                         Capability::Keyvalue => "0.2.0-draft",
                         _ => release,
                     };
-                    let asked = RequestedCapabilities::from_imports(
-                        [format!("{interface}@{version}").as_str()],
-                        true,
-                    )
-                    .unwrap();
-                    assert!(asked.covers(capability), "{interface}");
-                    assert_eq!(
-                        asked.needs().contains(&capability),
-                        capability.import() == Import::Needs,
-                        "{interface}"
-                    );
+                    let import = format!("{interface}@{version}");
+                    let asked = RequestedCapabilities::from_imports([import.as_str()], true).unwrap();
+                    let is_needed = capability.import() == Import::Needs;
+                    let found = (asked.covers(capability), asked.needs().contains(&capability));
+                    assert_eq!(found, (true, is_needed), "{interface}");
                 }
             }
         }
