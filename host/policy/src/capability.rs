@@ -152,17 +152,13 @@ impl Capability {
     }
 
     /// A grant that satisfies the import and refuses every use.
-    pub const fn nothing(self) -> &'static str {
-        match self {
-            Self::Files => "files = []",
-            Self::Http => "http = []",
-            Self::Sockets => "sockets = []",
-            Self::Environment => "environment = {}",
-            Self::Config => "config = {}",
-            Self::Keyvalue => "keyvalue = {}",
-            Self::Clock => r#"clock = "none""#,
-            Self::Random => r#"random = "none""#,
-        }
+    pub fn nothing(self) -> String {
+        let value = match self {
+            Self::Files | Self::Http | Self::Sockets => "[]",
+            Self::Environment | Self::Config | Self::Keyvalue => "{}",
+            Self::Clock | Self::Random => r#""none""#,
+        };
+        format!("{self} = {value}")
     }
 }
 

@@ -78,17 +78,22 @@ impl MacKey {
         &self,
         write: impl Fn(&mut dyn io::Write) -> io::Result<()>,
     ) -> io::Result<[u8; TAG_BYTES]> {
-        let mut first = Beginning::default();
-        write(&mut first)?;
+        let (mut length, mut short) = (0, Vec::new());
+        write(&mut Each(|bytes: &[u8]| {
+            length += bytes.len() as u64;
+            if length <= SHORT {
+                short.extend_from_slice(bytes);
+            }
+        }))?;
         let mut context = hmac::Context::with_key(&self.0);
-        context.update(&first.length.to_be_bytes());
-        if first.length == first.bytes.len() as u64 {
-            context.update(&first.bytes);
-            return Ok(bytes_of(&context.sign()));
+        context.update(&length.to_be_bytes());
+        if length == short.len() as u64 {
+            context.update(&short);
+        } else {
+            let mut feeding = io::BufWriter::new(Each(|bytes: &[u8]| context.update(bytes)));
+            write(&mut feeding)?;
+            feeding.flush()?;
         }
-        let mut feeding = io::BufWriter::new(Feeding(context));
-        write(&mut feeding)?;
-        let Feeding(context) = feeding.into_inner().map_err(io::IntoInnerError::into_error)?;
         Ok(bytes_of(&context.sign()))
     }
 
@@ -107,35 +112,15 @@ fn bytes_of(tag: &hmac::Tag) -> [u8; TAG_BYTES] {
     bytes
 }
 
-/// The length of what is written, and all of it while it is short.
-#[derive(Default)]
-struct Beginning {
-    length: u64,
-    bytes: Vec<u8>,
-}
-
 /// Bytes that are written once and remembered; of more than that only the length is.
 const SHORT: u64 = 16 << 10;
 
-impl io::Write for Beginning {
+/// Gives all that is written to a function.
+struct Each<F>(F);
+
+impl<F: FnMut(&[u8])> io::Write for Each<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.length += bytes.len() as u64;
-        if self.length <= SHORT {
-            self.bytes.extend_from_slice(bytes);
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-struct Feeding(hmac::Context);
-
-impl io::Write for Feeding {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
+        (self.0)(bytes);
         Ok(bytes.len())
     }
 

@@ -22,7 +22,7 @@ use toolgate_signature::{SignatureFile, Unread};
 use super::artefact::{
     self, ArtefactError, Attached, Descriptor, INDEX, ImageManifest, MANIFEST, REF_NAME, Says,
 };
-use super::attached::order::{Layer, Layers};
+use super::attached::order::Layers;
 use place::Files;
 
 pub use write::write;
@@ -234,14 +234,11 @@ impl PluginBundle {
         unread.extend(self.lost.iter().cloned());
         let mut files = Vec::new();
         let (layers, not_seen) = layers.affordable(ATTACHED_READ_MAX, ATTACHED_READ_BYTES_MAX);
-        for Layer { name, described, ending, .. } in layers {
-            match self.files.blob(&described, described.size) {
-                Ok(file) => {
-                    let name = format!("component.{}{ending}", described.digest.short(8));
-                    files.push(SignatureFile { name, bytes: file.bytes().to_vec() });
-                }
+        for layer in layers {
+            match self.files.blob(&layer.described, layer.described.size) {
+                Ok(file) => files.push(layer.file(&file)),
                 Err(error @ BundleError::Large) => return Err(error),
-                Err(error) => unread.push(Unread::because(&name, &error)),
+                Err(error) => unread.push(Unread::because(&layer.name, &error)),
             }
         }
         let (signatures, beyond) = choose(files, signers, FileNaming::Free);

@@ -116,18 +116,12 @@ impl Grant {
                         .to_owned(),
                 );
             }
-            let open_max = FILES_OPEN_MAX.check(open_max.unwrap_or(FILES_OPEN_MAX.default.cast_signed()));
             let room = Quota::new(room, &FILES_BYTES_MAX, &FILES_ENTRIES_MAX);
-            match (room, open_max) {
-                (Ok(room), Ok(open_max)) => checked.push(Mount { host, guest, access, room, open_max }),
-                (room, open_max) => {
-                    for problem in room.err().into_iter().flatten() {
-                        note(&problem.at, problem.why.clone());
-                    }
-                    if let Err(why) = open_max {
-                        note(FILES_OPEN_MAX.name, why);
-                    }
-                }
+            let room = room.map_err(|found| found.into_iter().for_each(|p| note(&p.at, p.why)));
+            let open_max = FILES_OPEN_MAX.check(open_max.unwrap_or(FILES_OPEN_MAX.default.cast_signed()));
+            let open_max = open_max.map_err(|why| note(FILES_OPEN_MAX.name, why));
+            if let (Ok(room), Ok(open_max)) = (room, open_max) {
+                checked.push(Mount { host, guest, access, room, open_max });
             }
         }
         if problems.is_empty() { Ok(Self(checked)) } else { Err(problems) }

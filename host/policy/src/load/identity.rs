@@ -182,37 +182,25 @@ mod tests {
 
     #[test]
     fn a_name_matches_exactly_or_by_stars_that_stay_within_a_part() {
-        let tags = identity("https://github.com/acme/*/.github/workflows/release.yml@refs/tags/v*");
-        for (pattern, name, meant) in [
-            (identity(WORKFLOW), WORKFLOW, true),
-            (
-                identity(WORKFLOW),
-                "https://github.com/acme/tool/.github/workflows/release.yml@refs/tags/v12",
-                false,
-            ),
-            (
-                identity(WORKFLOW),
-                "xhttps://github.com/acme/tool/.github/workflows/release.yml@refs/tags/v1",
-                false,
-            ),
-            (tags.clone(), WORKFLOW, true),
-            (tags.clone(), "https://github.com/acme//.github/workflows/release.yml@refs/tags/v", true),
-            (tags.clone(), "https://github.com/acme/a/b/.github/workflows/release.yml@refs/tags/v1", false),
-            (
-                tags.clone(),
-                "https://github.com/acme/tool/.github/workflows/release.yml@refs/tags/v1/x",
-                false,
-            ),
-            (tags.clone(), "https://github.com/acme/tool/.github/workflows/release.yml@refs/heads/v1", false),
-            (
-                tags.clone(),
-                "https://github.com/acme/tool@x/.github/workflows/release.yml@refs/tags/v1",
-                false,
-            ),
-            (tags, "https://github.com/acme-evil/tool/.github/workflows/release.yml@refs/tags/v1", false),
+        let release = |repository: &str, of: &str| {
+            format!("https://github.com/{repository}/.github/workflows/release.yml@refs/{of}")
+        };
+        let (one, tags) = (identity(WORKFLOW), identity(&release("acme/*", "tags/v*")));
+        for (pattern, repository, of, meant) in [
+            (&one, "acme/tool", "tags/v1", true),
+            (&one, "acme/tool", "tags/v12", false),
+            (&tags, "acme/tool", "tags/v1", true),
+            (&tags, "acme/", "tags/v", true),
+            (&tags, "acme/a/b", "tags/v1", false),
+            (&tags, "acme/tool", "tags/v1/x", false),
+            (&tags, "acme/tool", "heads/v1", false),
+            (&tags, "acme/tool@x", "tags/v1", false),
+            (&tags, "acme-evil/tool", "tags/v1", false),
         ] {
-            assert_eq!(pattern.matches(ISSUER, &uri(name)), meant, "{pattern:?} {name}");
+            let name = release(repository, of);
+            assert_eq!(pattern.matches(ISSUER, &uri(&name)), meant, "{pattern:?} {name}");
         }
+        assert!(!one.matches(ISSUER, &uri(&format!("x{WORKFLOW}"))));
         let anyone = identity("*@example.com");
         for (name, meant) in [
             ("a@example.com", true),

@@ -197,22 +197,12 @@ mod tests {
             one(|seen, _| seen.asked.push("may use clock".into())),
             [PinChangeError::Asked(vec![Line::Came("may use clock".into())])]
         );
-        let all = one(|seen, other| {
-            *seen = PluginState {
-                id: "x",
-                digest: other,
-                surface: other,
-                former_surface: None,
-                asked: vec![],
-                grant: vec!["a".into()],
-            };
-        });
+        let (asked, grant) = (vec![], vec!["a".into()]);
+        let seen = PluginState { id: "x", digest: other, surface: other, asked, grant, ..seen() };
+        let all = compare(Some(&pin()), &seen).unwrap_err();
         assert_eq!(all.len(), 5);
-        assert_eq!(
-            all.last().unwrap().to_string(),
-            "what it is granted changed: - http = []; + a",
-            "both ways"
-        );
+        let told = all.last().unwrap().to_string();
+        assert_eq!(told, "what it is granted changed: - http = []; + a", "both ways");
     }
 
     #[test]

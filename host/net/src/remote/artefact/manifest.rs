@@ -54,23 +54,13 @@ impl ImageManifest {
         if config.media_type != WASM_CONFIG {
             return Err(ArtefactError::Config(printable(&config.media_type, 100)));
         }
-        let layer = self.only_layer()?;
-        match layer.media_type == WASM {
-            true => bounded(layer, COMPONENT_BYTES_MAX),
-            false => Err(ArtefactError::Layer(printable(&layer.media_type, 100), WASM.to_owned())),
-        }
+        self.only_layer_of(WASM, COMPONENT_BYTES_MAX)
     }
 
     /// Descriptor of the trusted root's layer, if this is the manifest of one.
     pub(in crate::remote) fn root(&self) -> Result<Option<Descriptor>, ArtefactError> {
-        if self.text("artifactType") != Some(ROOT) {
-            return Ok(None);
-        }
-        let layer = self.only_layer()?;
-        match layer.media_type == ROOT {
-            true => bounded(layer, CONFIG_BYTES_MAX).map(Some),
-            false => Err(ArtefactError::Layer(printable(&layer.media_type, 100), ROOT.to_owned())),
-        }
+        let is_root = self.text("artifactType") == Some(ROOT);
+        is_root.then(|| self.only_layer_of(ROOT, CONFIG_BYTES_MAX)).transpose()
     }
 
     /// Subject of the manifest. A component's manifest has none.
@@ -148,6 +138,14 @@ impl ImageManifest {
         match self.layers()? {
             [layer] => Descriptor::read(layer),
             layers => Err(ArtefactError::Layers(layers.len())),
+        }
+    }
+
+    fn only_layer_of(&self, kind: &str, bytes_max: u64) -> Result<Descriptor, ArtefactError> {
+        let layer = self.only_layer()?;
+        match layer.media_type == kind {
+            true => bounded(layer, bytes_max),
+            false => Err(ArtefactError::Layer(printable(&layer.media_type, 100), kind.to_owned())),
         }
     }
 
