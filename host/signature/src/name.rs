@@ -57,8 +57,9 @@ pub fn places<'a>(
     for file in files {
         let Some(tail) = tail(&file.name) else { continue };
         let own = is_plain(&file.name).then(|| tail.to_owned());
-        let by_signer =
-            signer_of(file, signers).map(|signer| format!(".{}{}", digits_of(signer.id()), ending(tail)));
+        let claim = read(file).ok().map(|signature| signature.claim());
+        let signer = signers.iter().find(|signer| claim.iter().any(|claim| signer.is_named_by(claim)));
+        let by_signer = signer.map(|signer| format!(".{}{}", digits_of(signer.id()), ending(tail)));
         let numbered = (0_u32..).map(|number| format!(".{number:08x}{}", ending(tail)));
         let tails = own.into_iter().chain(by_signer).chain([tail.to_owned()]).chain(numbered);
         let mut names = tails.map(|tail| format!("{component}{tail}"));
@@ -71,12 +72,6 @@ pub fn places<'a>(
 
 fn ending(tail: &str) -> &str {
     ENDINGS.iter().map(|(ending, ..)| *ending).find(|ending| tail.ends_with(ending)).unwrap_or(tail)
-}
-
-/// The signer that a signature names, unverified.
-fn signer_of<'a>(file: &SignatureFile, signers: &'a [Anchor]) -> Option<&'a Anchor> {
-    let claim = read(file).ok()?.claim();
-    signers.iter().find(|signer| signer.is_named_by(&claim))
 }
 
 /// Whether a signature's name has no digits.

@@ -104,10 +104,8 @@ pub(super) async fn run(
         return Err(failure.into());
     }
     let is_kept = waiting.shares && has_one_end(&method, &parts);
-    let scrubber = match &waiting.link.scrub {
-        Some(scrub) => Some(scrub_head(scrub, &mut parts.headers)?),
-        None => None,
-    };
+    let scrub = waiting.link.scrub.as_ref();
+    let scrubber = scrub.map(|scrub| scrub_head(scrub, &mut parts.headers)).transpose()?;
     let body = Answer {
         inner: body,
         account,

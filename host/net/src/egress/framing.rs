@@ -162,10 +162,10 @@ impl Body for OutgoingBody {
     ) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
         match &mut *self {
             Self::Nothing => Poll::Ready(None),
-            Self::Unknown(body) => match std::task::ready!(poll_data(body, cx)) {
-                Some(data) => Poll::Ready(Some(data.map(Frame::data))),
-                None => Poll::Ready(None),
-            },
+            Self::Unknown(body) => {
+                let data = std::task::ready!(poll_data(body, cx));
+                Poll::Ready(data.map(|data| data.map(Frame::data)))
+            }
             Self::Known(known) => {
                 let frame = std::task::ready!(known.poll(cx));
                 if !matches!(frame, Some(Ok(_))) || known.left == 0 {
