@@ -5,7 +5,6 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use toolgate_policy::Digest;
-use toolgate_policy::digest::Hasher;
 
 /// Bounded bytes with their digest. Cheap to clone; the bytes are shared and never re-read.
 #[derive(Clone)]
@@ -26,28 +25,18 @@ pub enum TooLargeError {
 }
 
 impl Artifact {
-    /// Reads to the end, at most `bytes_max` bytes, and hashes them while reading.
+    /// Reads to the end, at most `bytes_max` bytes.
     ///
     /// # Errors
     /// [`TooLargeError::Bytes`] at the first byte beyond the limit.
-    pub fn read(mut source: impl Read, bytes_max: u64) -> Result<Self, TooLargeError> {
+    pub fn read(source: impl Read, bytes_max: u64) -> Result<Self, TooLargeError> {
         let mut bytes = Vec::new();
-        let mut hasher = Hasher::default();
-        let mut chunk = vec![0_u8; 64 * 1024];
-        loop {
-            let got = match source.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(got) => chunk.get(..got).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error.into()),
-            };
-            if bytes.len() as u64 + got.len() as u64 > bytes_max {
-                return Err(TooLargeError::Bytes(bytes_max));
-            }
-            hasher.update(got);
-            bytes.extend_from_slice(got);
+        source.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > bytes_max {
+            Err(TooLargeError::Bytes(bytes_max))
+        } else {
+            Ok(Self::of(bytes))
         }
-        Ok(Self { bytes: bytes.into(), digest: hasher.finish() })
     }
 
     /// Wraps bytes already in memory.

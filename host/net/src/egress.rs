@@ -183,7 +183,7 @@ impl Egress {
         let scrub = secret.as_deref().map(Scrub::new);
         Ok(Arc::new(RuleClient {
             rule: rule.clone(),
-            trust: self.roots.trust(rule)?,
+            trust: self.roots.trust(rule.scheme, rule.ca.as_deref())?,
             secret,
             scrub,
             idle: Arc::default(),
@@ -196,9 +196,6 @@ impl Egress {
     }
 
     /// Resolves a name for a socket to the addresses that its grant allows; never empty.
-    ///
-    /// # Errors
-    /// [`EgressError::Name`], [`EgressError::Prohibited`].
     pub async fn look_up(&self, lookup: &Lookup) -> Result<Vec<IpAddr>, EgressError> {
         let found = self.resolver.resolve(lookup.host(), lookup.reach()).await;
         found.map_err(|error| error.failure())

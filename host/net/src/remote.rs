@@ -32,7 +32,6 @@ use crate::egress::fetch::{FetchResponse, RequestError, RequestParts, Terms};
 use crate::egress::{Egress, EgressError};
 use artefact::ArtefactError;
 
-pub use pull::Pulled;
 pub use push::{Parts, Pushed};
 
 /// Client for remote sources. Opens no connection until it is used.
@@ -130,32 +129,32 @@ impl Fetcher {
         remote: &Remote,
         pin: Option<Digest>,
         beside: &[(String, FetchPermit)],
-    ) -> Result<File, FetchError> {
+    ) -> Result<Found, FetchError> {
         self.run(remote, async |client| {
             let nothing = RequestParts::default();
             let arrived = client.fetch(permit, &nothing, Follow::Home, COMPONENT_BYTES_MAX).await?;
-            let artifact = Artifact::of(arrived.bytes);
-            let (mut signatures, mut unread, mut failed) = (Vec::new(), Vec::new(), None);
-            if pin.is_some_and(|pin| pin != artifact.digest()) {
-                return Ok(File { artifact, signatures, unread });
+            let mut found = Found::new(Artifact::of(arrived.bytes), Vec::new());
+            if pin.is_some_and(|pin| pin != found.artifact.digest()) {
+                return Ok(found);
             }
+            let mut failed = None;
             for (name, permit) in beside {
                 let bytes_max = toolgate_signature::name::form(name).map_or(0, |(_, bytes_max)| bytes_max);
                 match client.fetch(permit, &nothing, Follow::Home, bytes_max).await {
                     Ok(arrived) => {
-                        signatures.push(SignatureFile { name: name.clone(), bytes: arrived.bytes })
+                        found.signatures.push(SignatureFile { name: name.clone(), bytes: arrived.bytes })
                     }
                     Err(error) if error.is_nothing_there() => {}
                     Err(error) => {
-                        unread.push(Unread::because(name, &error));
+                        found.unread.push(Unread::because(name, &error));
                         failed = failed.or(Some(error).filter(FetchError::is_absence));
                     }
                 }
             }
             match failed {
                 // The signature may exist, and the server cannot serve it now.
-                Some(error) if signatures.is_empty() => Err(error),
-                _ => Ok(File { artifact, signatures, unread }),
+                Some(error) if found.signatures.is_empty() => Err(error),
+                _ => Ok(found),
             }
         })
     }
@@ -186,14 +185,26 @@ impl Fetcher {
     }
 }
 
-/// A file from a URL, with its signature files.
-pub struct File {
-    /// Content of the file.
+/// A component, as it was found in a source.
+#[derive(Clone)]
+pub struct Found {
+    /// Bytes of the component.
     pub artifact: Artifact,
-    /// The signature files.
+    /// Signature files beside them.
     pub signatures: Vec<SignatureFile>,
-    /// Signature files that could not be read.
+    /// Other files beside them, which were not read.
     pub unread: Vec<Unread>,
+    /// Places that were searched, if the source alone does not tell.
+    pub looked: Vec<String>,
+    /// Manifest that names the bytes, if they come from a registry.
+    pub manifest: Option<Artifact>,
+}
+
+impl Found {
+    /// Bytes with only signatures beside them.
+    pub fn new(artifact: Artifact, signatures: Vec<SignatureFile>) -> Self {
+        Self { artifact, signatures, unread: Vec::new(), looked: Vec::new(), manifest: None }
+    }
 }
 
 /// Sends requests until a deadline.
@@ -255,12 +266,8 @@ impl Client<'_> {
                 },
                 Err(failed) => failed,
             };
-            let AttemptError { error, retry } = failed;
-            let asked = match retry {
-                Retry::Never => return Err(error),
-                Retry::Soon => Duration::ZERO,
-                Retry::After(time) => time,
-            };
+            let AttemptError { error, retry_after } = failed;
+            let Some(asked) = retry_after else { return Err(error) };
             let pause = wait.max(asked);
             if attempt >= FETCH_ATTEMPTS_MAX
                 || asked > Duration::from_secs(RETRY_AFTER_S_MAX)
@@ -285,11 +292,7 @@ impl Client<'_> {
         let mut permit = permit.clone();
         loop {
             let authorization = request_parts.authorization.filter(|_| permit.takes_credentials());
-            let request_parts = RequestParts {
-                headers: request_parts.headers.clone(),
-                authorization,
-                body: request_parts.body.clone(),
-            };
+            let request_parts = RequestParts { authorization, ..request_parts.clone() };
             let arriving = self.egress.run(&permit, &request_parts, &self.terms(&permit)).await;
             let arriving = arriving.map_err(|error| AttemptError::on_the_way(&permit, error))?;
             let location = arriving.headers.get(LOCATION).filter(|_| arriving.status.is_redirection());
@@ -337,47 +340,39 @@ impl Client<'_> {
 
 struct AttemptError {
     error: FetchError,
-    retry: Retry,
-}
-
-enum Retry {
-    Never,
-    Soon,
-    After(Duration),
+    /// Pause before the next attempt that the server asks for; `None` if another attempt cannot help.
+    retry_after: Option<Duration>,
 }
 
 impl AttemptError {
     fn last(error: FetchError) -> Self {
-        Self { error, retry: Retry::Never }
+        Self { error, retry_after: None }
     }
 
     fn on_the_way(permit: &FetchPermit, error: RequestError) -> Self {
-        let retry = match &error {
+        let retry_after = match &error {
             RequestError::Failure(
                 EgressError::ConnectionRefused
                 | EgressError::Unreachable
                 | EgressError::ConnectTimeout
                 | EgressError::Protocol
                 | EgressError::Name,
-            ) => Retry::Soon,
-            RequestError::Failure(_) | RequestError::Link(_) => Retry::Never,
+            ) => Some(Duration::ZERO),
+            RequestError::Failure(_) | RequestError::Link(_) => None,
         };
         let mut why = error.to_string();
         if let RequestError::Failure(EgressError::Prohibited) = error {
             why.push_str("; if it lies in a private network and is meant, set `source_private = true`");
         }
-        Self { error: FetchError::Way(permit.target().url(), why), retry }
+        Self { error: FetchError::Way(permit.target().url(), why), retry_after }
     }
 
     fn status(url: String, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let after = headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.trim().parse().ok());
-        let retry = match (status.as_u16(), after) {
-            (429 | 500 | 502 | 503 | 504, Some(seconds)) => Retry::After(Duration::from_secs(seconds)),
-            (429 | 500 | 502 | 503 | 504, None) => Retry::Soon,
-            _ => Retry::Never,
-        };
+        let may_help = matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504);
+        let retry_after = may_help.then(|| Duration::from_secs(after.unwrap_or(0)));
         let says = printable(String::from_utf8_lossy(body).trim(), 200);
         let says = if says.is_empty() { says } else { format!(": {says}") };
-        Self { error: FetchError::Status { url, status: status.as_u16(), says }, retry }
+        Self { error: FetchError::Status { url, status: status.as_u16(), says }, retry_after }
     }
 }

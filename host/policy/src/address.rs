@@ -2,9 +2,9 @@
 //! Resolving and connecting happen in the runtime.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
 use crate::InvalidValueError;
 
@@ -56,10 +56,8 @@ pub enum BlockedAddressError {
 pub struct HostNameError(pub String);
 
 impl Host {
-    /// Reads a host as written in a URL, without a port.
-    ///
-    /// # Errors
-    /// [`HostNameError`] when it is empty, too long, or has a character no host has.
+    /// Reads a host as written in a URL, without a port. Refuses one that is empty, too long, or has a character no
+    /// host has.
     pub fn parse(text: &str) -> Result<Self, HostNameError> {
         let refused = || HostNameError(text.to_owned());
         match url::Host::parse(text).map_err(|_| refused())? {
@@ -84,10 +82,8 @@ impl Host {
 }
 
 impl HostPattern {
-    /// Reads `name`, an address, or `*.suffix`.
-    ///
-    /// # Errors
-    /// [`InvalidValueError`] for anything else, `*` alone included: a grant names the hosts it trusts.
+    /// Reads `name`, an address, or `*.suffix`. Refuses anything else, `*` alone included: a grant names the hosts it
+    /// trusts.
     pub fn parse(text: &str) -> Result<Self, InvalidValueError> {
         let not_a_pattern = || {
             InvalidValueError::new(format!(
@@ -122,9 +118,6 @@ impl HostPattern {
 
 /// Checks that a connection to `address` may be opened from a machine whose interfaces have the addresses `own`.
 /// IPv6 forms that carry an IPv4 address (mapped, compatible, NAT64, 6to4, Teredo) are judged by that address.
-///
-/// # Errors
-/// [`BlockedAddressError`] with the reason.
 pub fn may_connect(address: IpAddr, reach: Reach, own: &[IpAddr]) -> Result<(), BlockedAddressError> {
     let inner = embedded(address);
     if let Some(what) = never(inner) {
@@ -155,38 +148,35 @@ pub fn is_metadata_name(name: &str) -> bool {
 /// The IPv4 address inside an IPv6 address, if it is a form that carries one; else the address itself.
 fn embedded(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
-    let [a, b, c, _, _, _, g, h] = v6.segments();
-    let low = || v4_of(g, h);
-    if in_v6(v6, "::ffff:0:0/96") || in_v6(v6, "64:ff9b::/96") || in_v6(v6, "::ffff:0:0:0/96") {
-        return low().into();
+    let [_, b, c, _, _, _, g, h] = v6.segments();
+    let has_it_last =
+        ["::ffff:0:0/96", "64:ff9b::/96", "::ffff:0:0:0/96"].into_iter().any(|net| is_in(address, net));
+    if has_it_last || (is_in(address, "::/96") && !v6.is_loopback() && !v6.is_unspecified()) {
+        v4_of(g, h)
+    } else if is_in(address, "2002::/16") {
+        v4_of(b, c)
+    } else if is_in(address, "2001::/32") {
+        v4_of(!g, !h)
+    } else {
+        address
     }
-    if in_v6(v6, "::/96") && !v6.is_loopback() && !v6.is_unspecified() {
-        return low().into();
-    }
-    if a == 0x2002 {
-        return v4_of(b, c).into();
-    }
-    if in_v6(v6, "2001::/32") {
-        return v4_of(!g, !h).into();
-    }
-    address
 }
 
-fn v4_of(high: u16, low: u16) -> Ipv4Addr {
-    Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))
+fn v4_of(high: u16, low: u16) -> IpAddr {
+    Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)).into()
 }
 
+/// Loopback, RFC 1918, unique local (RFC 4193).
 fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => in_v4(v4, "127.0.0.0/8") || v4.is_private(),
-        IpAddr::V6(v6) => v6.is_loopback() || in_v6(v6, "fc00::/7"),
-    }
+    const NETS: [&str; 6] =
+        ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7"];
+    NETS.into_iter().any(|net| is_in(address, net))
 }
 
 /// IANA's special-purpose registries (RFC 6890 and successors), less what `private = true` opens, plus the addresses of
 /// metadata services in ordinary networks.
 fn never(address: IpAddr) -> Option<&'static str> {
-    const V4: [(&str, &str); 16] = [
+    const NETS: [(&str, &str); 26] = [
         ("169.254.0.0/16", "link-local, where metadata services live"),
         ("168.63.129.16/32", "a metadata service"),
         ("192.0.0.192/32", "a metadata service"),
@@ -203,8 +193,6 @@ fn never(address: IpAddr) -> Option<&'static str> {
         ("203.0.113.0/24", "reserved for documentation"),
         ("224.0.0.0/4", "multicast"),
         ("240.0.0.0/4", "reserved"),
-    ];
-    const V6: [(&str, &str); 10] = [
         ("fd00:ec2::/32", "a metadata service"),
         ("fd20:ce::254/128", "a metadata service"),
         ("::/128", "no destination"),
@@ -216,28 +204,17 @@ fn never(address: IpAddr) -> Option<&'static str> {
         ("2001:db8::/32", "reserved for documentation"),
         ("3fff::/20", "reserved for documentation"),
     ];
-    match address {
-        IpAddr::V4(v4) => V4.into_iter().find(|(net, _)| in_v4(v4, net)).map(|(_, what)| what),
-        IpAddr::V6(v6) => V6
-            .into_iter()
-            .find(|(net, _)| in_v6(v6, net))
-            .map(|(_, what)| what)
-            .or_else(|| outside_global_unicast(v6).then_some("not assigned")),
+    if let Some((_, what)) = NETS.into_iter().find(|(net, _)| is_in(address, net)) {
+        return Some(what);
     }
+    // IANA assigns global unicast addresses from 2000::/3 only (RFC 4291 §2.4).
+    let is_assigned = address.is_ipv4() || is_in(address, "2000::/3") || is_private(address);
+    (!is_assigned).then_some("not assigned")
 }
 
-/// IANA assigns global unicast addresses from 2000::/3 only (RFC 4291 §2.4).
-fn outside_global_unicast(address: Ipv6Addr) -> bool {
-    !in_v6(address, "2000::/3") && !is_private(address.into())
-}
-
-fn in_v4(address: Ipv4Addr, net: &str) -> bool {
+fn is_in(address: IpAddr, net: &str) -> bool {
     // A network of the tables above that does not parse contains everything: it refuses, and the tests notice.
-    net.parse::<Ipv4Net>().map_or(true, |net| net.contains(&address))
-}
-
-fn in_v6(address: Ipv6Addr, net: &str) -> bool {
-    net.parse::<Ipv6Net>().map_or(true, |net| net.contains(&address))
+    net.parse::<IpNet>().map_or(true, |net| net.contains(&address))
 }
 
 fn is_label(label: &str) -> bool {

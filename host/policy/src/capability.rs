@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::InvalidValueError;
+
 pub mod attempt;
 pub mod clock;
 pub mod config;
@@ -150,17 +152,13 @@ impl Capability {
     }
 
     /// A grant that satisfies the import and refuses every use.
-    pub const fn nothing(self) -> &'static str {
-        match self {
-            Self::Files => "files = []",
-            Self::Http => "http = []",
-            Self::Sockets => "sockets = []",
-            Self::Environment => "environment = {}",
-            Self::Config => "config = {}",
-            Self::Keyvalue => "keyvalue = {}",
-            Self::Clock => r#"clock = "none""#,
-            Self::Random => r#"random = "none""#,
-        }
+    pub fn nothing(self) -> String {
+        let value = match self {
+            Self::Files | Self::Http | Self::Sockets => "[]",
+            Self::Environment | Self::Config | Self::Keyvalue => "{}",
+            Self::Clock | Self::Random => r#""none""#,
+        };
+        format!("{self} = {value}")
     }
 }
 
@@ -177,8 +175,23 @@ impl Effects {
 }
 
 /// A TOML array of values that are TOML already.
-fn list(written: &[String]) -> String {
-    format!("[{}]", written.join(", "))
+fn list(written: impl IntoIterator<Item = String>) -> String {
+    format!("[{}]", written.into_iter().collect::<Vec<_>>().join(", "))
+}
+
+/// Checks each rule of a list. Names everything that is wrong, each with its place.
+fn each<T, R>(
+    rules: Vec<T>,
+    check: impl Fn(T) -> Result<R, Vec<InvalidValueError>>,
+) -> Result<Vec<R>, Vec<InvalidValueError>> {
+    let (mut checked, mut problems) = (Vec::new(), Vec::new());
+    for (index, rule) in rules.into_iter().enumerate() {
+        match check(rule) {
+            Ok(rule) => checked.push(rule),
+            Err(found) => problems.extend(found.into_iter().map(|p| p.under(&format!("[{index}]")))),
+        }
+    }
+    if problems.is_empty() { Ok(checked) } else { Err(problems) }
 }
 
 impl fmt::Display for Capability {

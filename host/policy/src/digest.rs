@@ -10,10 +10,6 @@ use sha2::Digest as _;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
-/// Computes a [`Digest`] incrementally.
-#[derive(Default)]
-pub struct Hasher(sha2::Sha256);
-
 /// A text that is not a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a digest is written as sha256: and 64 lower-case hexadecimal digits")]
@@ -40,10 +36,7 @@ impl Digest {
         self.hex().chars().take(digits).collect()
     }
 
-    /// Reads 64 lower-case hexadecimal digits.
-    ///
-    /// # Errors
-    /// [`DigestError`] for any other text, upper-case digits included.
+    /// Reads 64 lower-case hexadecimal digits. Refuses any other text, upper-case digits included.
     pub fn from_hex(text: &str) -> Result<Self, DigestError> {
         let digits = text.as_bytes();
         if digits.len() != 64 {
@@ -55,18 +48,6 @@ impl Digest {
             *byte = nibble(*high)? << 4 | nibble(*low)?;
         }
         Ok(Self(bytes))
-    }
-}
-
-impl Hasher {
-    /// Hashes the next bytes.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    /// The digest of all bytes so far.
-    pub fn finish(self) -> Digest {
-        Digest(self.0.finalize().into())
     }
 }
 
@@ -113,7 +94,6 @@ mod tests {
     #[test]
     fn the_digest_of_nothing_is_the_published_one() {
         assert_eq!(Digest::of(b"").to_string(), EMPTY);
-        assert_eq!(Hasher::default().finish().to_string(), EMPTY);
     }
 
     #[test]

@@ -149,18 +149,17 @@ pub fn treatment(name: &str) -> Treatment {
     if name.len() > NAME_BYTES_MAX {
         return Treatment::IfNamed;
     }
-    with_plain(name, |name| {
-        if NEVER.contains(&name) {
-            Treatment::Never
-        } else if IF_NAMED.contains(&name)
-            || IF_NAMED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-            || IF_NAMED_PARTS.iter().any(|part| name.contains(part))
-        {
-            Treatment::IfNamed
-        } else {
-            Treatment::Pass
-        }
-    })
+    let name: String = name.bytes().map(|b| char::from(plain(b))).collect();
+    if NEVER.contains(&name.as_str()) {
+        Treatment::Never
+    } else if IF_NAMED.contains(&name.as_str())
+        || IF_NAMED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || IF_NAMED_PARTS.iter().any(|part| name.contains(part))
+    {
+        Treatment::IfNamed
+    } else {
+        Treatment::Pass
+    }
 }
 
 /// Checks that a plugin may set this header field under a rule that names `named` and puts a secret into `secret`.
@@ -187,11 +186,8 @@ pub fn is_same(one: &str, other: &str) -> bool {
     one.len() == other.len() && one.bytes().map(plain).eq(other.bytes().map(plain))
 }
 
-/// Checks one name of a rule's `headers`.
-///
-/// # Errors
-/// [`InvalidValueError`] for a name that is not lower case, or can never pass. Also for one that always passes: such an
-/// entry suggests that `headers` lists everything that passes.
+/// Checks one name of a rule's `headers`. Refuses a name that is not lower case, or can never pass. Also one that
+/// always passes: such an entry suggests that `headers` lists everything that passes.
 pub fn check_named(name: &str) -> Result<(), InvalidValueError> {
     let is_token = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_token) {
@@ -213,18 +209,6 @@ pub fn check_named(name: &str) -> Result<(), InvalidValueError> {
 /// A byte of a name as gateways normalise it.
 fn plain(b: u8) -> u8 {
     if b.is_ascii_alphanumeric() { b.to_ascii_lowercase() } else { b'-' }
-}
-
-/// Calls `look` with the name in the normal form of the lists.
-fn with_plain<T>(name: &str, look: impl FnOnce(&str) -> T) -> T {
-    let mut bytes = [0; NAME_BYTES_MAX];
-    let mut length = 0;
-    for (to, from) in bytes.iter_mut().zip(name.bytes()) {
-        *to = plain(from);
-        length += 1;
-    }
-    let text = bytes.get(..length).and_then(|name| std::str::from_utf8(name).ok());
-    look(text.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -28,10 +28,7 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// The value, if it is between 1 and the ceiling.
-    ///
-    /// # Errors
-    /// A sentence that names the range.
+    /// The value, if it is between 1 and the ceiling. An error names the range.
     pub fn check(&self, value: i64) -> Result<u64, String> {
         match u64::try_from(value) {
             Ok(value) if (1..=self.ceiling).contains(&value) => Ok(value),

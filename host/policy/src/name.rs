@@ -59,10 +59,7 @@ impl PluginName {
 }
 
 impl Prefix {
-    /// Reads a prefix.
-    ///
-    /// # Errors
-    /// [`NameError`] for other characters, or more than 32.
+    /// Reads a prefix. Refuses other characters, or more than 32.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         if text.len() <= 32 && text.bytes().all(is_tool_byte) {
             return Ok(Self(text.to_owned()));
@@ -93,9 +90,6 @@ impl From<&PluginName> for Prefix {
 
 impl ToolName {
     /// Reads a name from a caller.
-    ///
-    /// # Errors
-    /// [`NameError`] for a text that cannot be a tool's name.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         if (1..=TOOL_NAME_MAX).contains(&text.len()) && text.bytes().all(is_tool_byte) {
             return Ok(Self(text.to_owned()));
@@ -147,12 +141,11 @@ pub fn tool_names(prefix: &Prefix, paths: &[ExportPath]) -> Vec<ToolName> {
     for name in &named {
         *count.entry(name).or_default() += 1;
     }
-    let still_shared: Vec<bool> = named.iter().map(|name| count.get(name).is_some_and(|n| *n > 1)).collect();
-    let tail = |(index, name): (usize, &ToolName)| match (still_shared.get(index), paths.get(index)) {
-        (Some(true), Some(path)) => with_tail(&name.0, path),
-        _ => name.clone(),
+    let is_shared = |name: &ToolName| count.get(name).is_some_and(|n| *n > 1);
+    let told_apart = |(name, path): (&ToolName, &ExportPath)| {
+        if is_shared(name) { with_tail(&name.0, path) } else { name.clone() }
     };
-    named.iter().enumerate().map(tail).collect()
+    named.iter().zip(paths).map(told_apart).collect()
 }
 
 fn tool_name(prefix: &Prefix, path: &ExportPath, form: Form) -> ToolName {

@@ -29,11 +29,8 @@ pub struct RequestTarget {
 }
 
 impl RequestTarget {
-    /// Brings a request into normal form.
-    ///
-    /// # Errors
-    /// [`PathError`] for requests that servers read differently: user info, empty and dot segments in any spelling,
-    /// encoded separators, characters outside RFC 3986.
+    /// Brings a request into normal form. Refuses requests that servers read differently: user info, empty and dot
+    /// segments in any spelling, encoded separators, characters outside RFC 3986.
     pub fn parse(
         method: &str,
         scheme: &str,
@@ -69,9 +66,6 @@ impl RequestTarget {
     }
 
     /// Reads a method and a whole URL, such as `https://api.example.com/v1/items?x=1`.
-    ///
-    /// # Errors
-    /// [`PathError`], as for [`RequestTarget::parse`].
     pub fn from_url(method: &str, url: &str) -> Result<Self, PathError> {
         let (scheme, rest) =
             url.split_once("://").ok_or(PathError("it is not a URL: it has no scheme, such as https://"))?;

@@ -21,19 +21,12 @@ fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().map(|c| c.to_ascii_lowercase()).enumerate() {
         let mut left = i + 1;
-        let mut diagonal = i;
-        for (j, y) in b.iter().enumerate() {
-            let above = row.get(j + 1).copied().unwrap_or_default();
-            let best = (diagonal + usize::from(x != *y)).min(left + 1).min(above + 1);
-            if let Some(slot) = row.get_mut(j) {
-                *slot = left;
-            }
-            diagonal = above;
-            left = best;
+        let mut next = vec![left];
+        for (y, (diagonal, above)) in b.iter().zip(row.iter().zip(row.iter().skip(1))) {
+            left = (diagonal + usize::from(x != *y)).min(left + 1).min(above + 1);
+            next.push(left);
         }
-        if let Some(last) = row.last_mut() {
-            *last = left;
-        }
+        row = next;
     }
     row.last().copied().unwrap_or_default()
 }

@@ -129,7 +129,7 @@ impl Admission {
         deadline: Instant,
         interrupt: &Interrupt,
     ) -> Result<Slot, Fault> {
-        if *permit.plugin() != self.plugin {
+        if *permit.target().plugin() != self.plugin {
             return Err(Fault::internal("the permit is for another plugin"));
         }
         let places = async {

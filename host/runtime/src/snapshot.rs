@@ -114,8 +114,8 @@ impl Snapshot {
 
     /// The tool that a permit is for, if its digest is still the same.
     pub(crate) fn resolve(&self, permit: &Permit) -> Option<Arc<Tool>> {
-        let tool = self.tools.get(permit.tool())?;
-        (tool.target.digest() == permit.digest()).then(|| Arc::clone(tool))
+        let tool = self.tools.get(permit.target().tool())?;
+        (tool.target.digest() == permit.target().digest()).then(|| Arc::clone(tool))
     }
 }
 

@@ -120,7 +120,8 @@ impl Sandbox {
         args: Lowered,
         call: Call<S>,
     ) -> Outcome {
-        let is_for = (permit.digest(), permit.tool(), permit.effects());
+        let target = permit.target();
+        let is_for = (target.digest(), target.tool(), target.effects());
         if is_for != (export.plugin.digest, &export.tool, export.plugin.effects) {
             return Outcome::Fault(Fault::internal("the permit is for another tool"));
         }

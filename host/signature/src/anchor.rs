@@ -9,39 +9,8 @@ use super::key::PublicKey;
 use super::keyless_signer::KeylessSigner;
 use super::minisign_key::MinisignKey;
 
-/// Tells before verification whether a signature names a signer. Anybody can copy such a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignerHint {
-    id: KeyId,
-    named: Named,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Named {
-    Key,
-    Minisign(u64),
-    Identity(Identity),
-}
-
-impl SignerHint {
-    /// The signer's id in the policy.
-    pub fn id(&self) -> KeyId {
-        self.id
-    }
-
-    /// Whether a claim names this signer.
-    pub fn is_named_by(&self, claim: &Claim) -> bool {
-        match (&self.named, claim) {
-            (Named::Key, Claim::Key(id)) => self.id == *id,
-            (Named::Minisign(number), Claim::Minisign(claimed)) => number == claimed,
-            (Named::Identity(identity), Claim::Identity { issuer, san }) => identity.matches(issuer, san),
-            (Named::Key | Named::Minisign(_) | Named::Identity(_), _) => false,
-        }
-    }
-}
-
 /// Trust anchor of a signer.
-#[derive(Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Anchor {
     /// A public key, from any file format.
     Key(PublicKey),
@@ -69,18 +38,13 @@ impl Anchor {
         }
     }
 
-    /// Hint for matching signatures before verification.
-    pub fn hint(&self) -> SignerHint {
-        let named = match self {
-            Self::Key(_) => Named::Key,
-            Self::Minisign(key) => Named::Minisign(key.number),
-            Self::Identity(signer) => Named::Identity(signer.identity.clone()),
-        };
-        SignerHint { id: self.id(), named }
-    }
-
-    /// Whether a claim names this signer.
+    /// Whether a claim names this signer, before it is verified. Anybody can copy such a name.
     pub fn is_named_by(&self, claim: &Claim) -> bool {
-        self.hint().is_named_by(claim)
+        match (self, claim) {
+            (Self::Key(key), Claim::Key(id)) => key.id() == *id,
+            (Self::Minisign(key), Claim::Minisign(number)) => key.number == *number,
+            (Self::Identity(signer), Claim::Identity { issuer, san }) => signer.identity.matches(issuer, san),
+            (Self::Key(_) | Self::Minisign(_) | Self::Identity(_), _) => false,
+        }
     }
 }

@@ -20,22 +20,20 @@ use super::keyless::Keyless;
 use super::sign::{BUNDLE_MEDIA_TYPE, PAYLOAD_TYPE, PREDICATE_TYPE};
 use super::{Signature, SignatureError, SignatureFile, unreadable};
 
-/// Parses a bundle by a key or by a certificate.
-///
-/// # Errors
-/// [`SignatureError::Unreadable`] for anything unknown, duplicated or not canonical.
+/// Parses a bundle by a key or by a certificate. Refuses anything unknown, duplicated or not canonical.
 pub(super) fn read(file: &SignatureFile) -> Result<Box<dyn Signature>, SignatureError> {
-    let json = parse(file)?;
+    let json = Json::parse(&file.bytes, BOUNDS).map_err(|error| unreadable(file, error.to_string()))?;
     if let Some(what) = other(&json) {
         return Err(SignatureError::Other { file: printable(&file.name, 200), what });
     }
     let certified =
         json.get("verificationMaterial").is_some_and(|material| material.get("certificate").is_some());
-    Ok(if certified {
-        Box::new(Keyless::read(file, &json)?)
-    } else {
-        Box::new(SignatureBundle::of(file, &json)?)
-    })
+    if certified {
+        return Ok(Box::new(Keyless::read(file, &json)?));
+    }
+    let (key, about) = read_bundle(&json).map_err(|why| unreadable(file, why))?;
+    let text = String::from_utf8_lossy(&file.bytes).into_owned();
+    Ok(Box::new(SignatureBundle { file: file.name.clone(), text, key, about }))
 }
 
 /// Subject of a bundle that is not about a plugin. Parsed less strictly, since such a bundle counts for nothing.
@@ -70,15 +68,6 @@ pub struct SignatureBundle {
     about: About,
 }
 
-impl SignatureBundle {
-    /// Parses a bundle.
-    fn of(file: &SignatureFile, json: &Json) -> Result<Self, SignatureError> {
-        let (key, about) = read_bundle(json).map_err(|why| unreadable(file, why))?;
-        let text = String::from_utf8_lossy(&file.bytes).into_owned();
-        Ok(Self { file: file.name.clone(), text, key, about })
-    }
-}
-
 impl Signature for SignatureBundle {
     fn format(&self) -> Format {
         Format::Bundle
@@ -109,10 +98,6 @@ impl Signature for SignatureBundle {
         let verified = VerifiedSignature::new(artifact.digest(), key.id(), None);
         Ok(verified.for_plugin(self.about.plugin.clone()))
     }
-}
-
-fn parse(file: &SignatureFile) -> Result<Json, SignatureError> {
-    Json::parse(&file.bytes, BOUNDS).map_err(|error| unreadable(file, error.to_string()))
 }
 
 fn read_bundle(bundle: &Json) -> Result<(KeyId, About), String> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use toolgate_policy::limits::load::{ATTACHED_BYTES_MAX, ATTACHED_MAX};
 
-use super::anchor::SignerHint;
+use super::anchor::Anchor;
 use super::{SignatureFile, Unread, name, read};
 
 /// Authority over file names.
@@ -37,7 +37,7 @@ enum Says {
 /// Splits into the files to read, in their original order, and the others.
 pub fn choose(
     files: Vec<SignatureFile>,
-    signers: &[SignerHint],
+    signers: &[Anchor],
     names: FileNaming,
 ) -> (Vec<SignatureFile>, Vec<Unread>) {
     let mut turns = BTreeMap::new();
@@ -72,7 +72,7 @@ pub fn affordable<T>(all: Vec<T>, bytes_max: u64, bytes: impl Fn(&T) -> u64) -> 
 
 fn rank(
     file: &SignatureFile,
-    signers: &[SignerHint],
+    signers: &[Anchor],
     names: FileNaming,
     turns: &mut BTreeMap<(usize, bool), usize>,
 ) -> Rank {

@@ -29,10 +29,7 @@ pub(super) fn read_envelope(envelope: &Json) -> Result<(About, &str), String> {
     let names = ["payload", "payloadType", "signatures"];
     let [payload, payload_type, signatures] = members(envelope, "dsseEnvelope", names, &[])?.0;
     exactly(payload_type, PAYLOAD_TYPE, "payloadType")?;
-    let Json::Array(signatures) = signatures else { return Err("`signatures` is not a list".to_owned()) };
-    let [signature] = signatures.as_slice() else {
-        return Err(format!("it has {} signatures; exactly one is accepted", signatures.len()));
-    };
+    let signature = only(signatures, "signatures", "signatures")?;
     let ([sig], [keyid]) = members(signature, "the signature", ["sig"], &["keyid"])?;
     canonical_base64(sig, "sig")?;
     let statement = canonical_base64(payload, "payload")?;
@@ -48,10 +45,7 @@ fn read_statement(statement: &Json) -> Result<About, String> {
     exactly(predicate_type, PREDICATE_TYPE, "predicateType")?;
     let [plugin] = members::<0, 1>(predicate, "the predicate", [], &["id"])?.1;
     let plugin = plugin.map(read_id).transpose()?;
-    let Json::Array(subjects) = subject else { return Err("`subject` is not a list".to_owned()) };
-    let [subject] = subjects.as_slice() else {
-        return Err(format!("it has {} subjects; exactly one is accepted", subjects.len()));
-    };
+    let subject = only(subject, "subject", "subjects")?;
     let ([digest], [_name]) = members(subject, "the subject", ["digest"], &["name"])?;
     let [sha256] = members(digest, "the subject's digest", ["sha256"], &[])?.0;
     let sha256 = sha256.as_str().and_then(|sha256| Digest::from_hex(sha256).ok());
@@ -82,6 +76,20 @@ pub(super) fn members<'a, const R: usize, const O: usize>(
         return Err(format!("{what} has no `{missing}`"));
     }
     Ok((required.map(|name| json.get(name).unwrap_or(&Json::Null)), optional.map(|name| json.get(name))))
+}
+
+/// The elements of a list.
+pub(super) fn list<'a>(json: &'a Json, what: &str) -> Result<&'a [Json], String> {
+    let Json::Array(list) = json else { return Err(format!("`{what}` is not a list")) };
+    Ok(list)
+}
+
+/// The only element of a list of `elements`.
+pub(super) fn only<'a>(json: &'a Json, what: &str, elements: &str) -> Result<&'a Json, String> {
+    match list(json, what)? {
+        [one] => Ok(one),
+        list => Err(format!("it has {} {elements}; exactly one is accepted", list.len())),
+    }
 }
 
 pub(super) fn exactly(json: &Json, wanted: &str, what: &str) -> Result<(), String> {

@@ -13,7 +13,7 @@ use toolgate_policy::load::key_id::KeyId;
 use zeroize::Zeroizing;
 
 /// A public key. Its id is the same for every file format.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
     pub(super) kind: KeyKind,
     /// SubjectPublicKeyInfo in DER.
@@ -70,24 +70,20 @@ const P256_SPKI_LEN: usize = P256_SPKI_PREFIX.len() + 65;
 const ED25519_SPKI_PREFIX: [u8; 12] =
     [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
+fn from_pem(text: &str, wanted: &'static str) -> Result<Vec<u8>, KeyError> {
+    match pem_rfc7468::decode_vec(text.as_bytes()) {
+        Ok((label, der)) if label == wanted => Ok(der),
+        Ok(_) | Err(_) => Err(KeyError::Pem(wanted)),
+    }
+}
+
 impl PublicKey {
-    /// Parses PEM.
-    ///
-    /// # Errors
-    /// [`KeyError`] for anything that is not one P-256 key.
+    /// Parses PEM. Refuses anything that is not one P-256 key.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
-        let (label, der) =
-            pem_rfc7468::decode_vec(text.as_bytes()).map_err(|_| KeyError::Pem(PUBLIC_LABEL))?;
-        if label != PUBLIC_LABEL {
-            return Err(KeyError::Pem(PUBLIC_LABEL));
-        }
-        Self::from_spki(der)
+        Self::from_spki(from_pem(text, PUBLIC_LABEL)?)
     }
 
-    /// Parses a SubjectPublicKeyInfo in DER.
-    ///
-    /// # Errors
-    /// [`KeyError::Curve`] for anything that is not one P-256 key.
+    /// Parses a SubjectPublicKeyInfo in DER. Refuses anything that is not one P-256 key.
     pub fn from_spki(spki: Vec<u8>) -> Result<Self, KeyError> {
         let point = spki.strip_prefix(&P256_SPKI_PREFIX[..]).ok_or(KeyError::Curve)?;
         if spki.len() != P256_SPKI_LEN || point.first() != Some(&4) {
@@ -103,10 +99,8 @@ impl PublicKey {
         Self::from_spki([&P256_SPKI_PREFIX, point].concat())
     }
 
-    /// Parses an Ed25519 key.
-    ///
-    /// # Errors
-    /// [`KeyError::Weak`] for a point of small or mixed order or not on the curve, and for any non-canonical encoding.
+    /// Parses an Ed25519 key. Refuses a point of small or mixed order or not on the curve, and any non-canonical
+    /// encoding.
     pub(super) fn from_ed25519(bytes: &[u8; 32]) -> Result<Self, KeyError> {
         if !is_strong(bytes) {
             return Err(KeyError::Weak);
@@ -136,9 +130,6 @@ impl PublicKey {
     }
 
     /// Encodes as PEM.
-    ///
-    /// # Errors
-    /// [`KeyError::Library`] when the encoder fails.
     pub fn to_pem(&self) -> Result<String, KeyError> {
         pem_rfc7468::encode_string(PUBLIC_LABEL, LineEnding::LF, &self.spki).map_err(|_| KeyError::Library)
     }
@@ -177,34 +168,20 @@ pub(super) fn check_keys_in(der: &[u8]) -> Result<(), KeyError> {
 
 impl PrivateKey {
     /// Generates a key from the system's random numbers.
-    ///
-    /// # Errors
-    /// [`KeyError::Library`] when the generator fails.
     pub fn generate() -> Result<Self, KeyError> {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| KeyError::Library)?;
         Ok(Self { pair })
     }
 
-    /// Parses PEM.
-    ///
-    /// # Errors
-    /// [`KeyError`] for anything that is not one P-256 key, encrypted ones included.
+    /// Parses PEM. Refuses anything that is not one P-256 key, encrypted ones included.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
-        let (label, der) =
-            pem_rfc7468::decode_vec(text.as_bytes()).map_err(|_| KeyError::Pem(PRIVATE_LABEL))?;
-        let der = Zeroizing::new(der);
-        if label != PRIVATE_LABEL {
-            return Err(KeyError::Pem(PRIVATE_LABEL));
-        }
+        let der = Zeroizing::new(from_pem(text, PRIVATE_LABEL)?);
         let pair =
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &der).map_err(|_| KeyError::Curve)?;
         Ok(Self { pair })
     }
 
     /// Encodes as PEM.
-    ///
-    /// # Errors
-    /// [`KeyError::Library`] when the encoder fails.
     pub fn to_pem(&self) -> Result<Zeroizing<String>, KeyError> {
         let der = self.pair.to_pkcs8v1().map_err(|_| KeyError::Library)?;
         pem_rfc7468::encode_string(PRIVATE_LABEL, LineEnding::LF, der.as_ref())
@@ -213,9 +190,6 @@ impl PrivateKey {
     }
 
     /// The public key.
-    ///
-    /// # Errors
-    /// [`KeyError::Library`] when the encoder fails.
     pub fn public(&self) -> Result<PublicKey, KeyError> {
         let spki = self.pair.public_key().as_der().map_err(|_| KeyError::Library)?;
         PublicKey::from_spki(spki.as_ref().to_vec())

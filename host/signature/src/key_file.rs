@@ -30,10 +30,7 @@ pub struct KeyFile {
 #[error("{0}")]
 pub struct KeyFileError(String);
 
-/// Parses a key file.
-///
-/// # Errors
-/// [`KeyFileError`] for anything but one usable key.
+/// Parses a key file. Refuses anything but one usable key.
 pub fn read(text: &str) -> Result<KeyFile, KeyFileError> {
     if text.starts_with("-----BEGIN ") {
         let key = PublicKey::from_pem(text).map_err(|error| KeyFileError(error.to_string()))?;

@@ -13,7 +13,7 @@ use toolgate_policy::redact::printable;
 use toolgate_policy::{Digest, digest};
 
 use super::anchor::Anchor;
-use super::envelope::{About, canonical_base64, exactly, members, read_envelope};
+use super::envelope::{About, canonical_base64, exactly, list, members, only, read_envelope};
 use super::sign::BUNDLE_MEDIA_TYPE;
 use super::{Signature, SignatureError, SignatureFile, unreadable};
 
@@ -149,11 +149,7 @@ fn read_material(material: &Json) -> Result<(), String> {
     )?;
     let [certificate] = members(certificate, "certificate", ["rawBytes"], &[])?.0;
     canonical_base64(certificate, "rawBytes")?;
-    let Json::Array(entries) = log else { return Err("`tlogEntries` is not a list".to_owned()) };
-    let [entry] = entries.as_slice() else {
-        return Err(format!("it has {} log entries; exactly one is accepted", entries.len()));
-    };
-    read_entry(entry)?;
+    read_entry(only(log, "tlogEntries", "log entries")?)?;
     match times {
         None | Some(Json::Null) => Ok(()),
         Some(times) => read_times(times),
@@ -162,8 +158,7 @@ fn read_material(material: &Json) -> Result<(), String> {
 
 fn read_times(times: &Json) -> Result<(), String> {
     let [times] = members::<0, 1>(times, "timestampVerificationData", [], &["rfc3161Timestamps"])?.1;
-    let Some(times) = times else { return Ok(()) };
-    let Json::Array(times) = times else { return Err("`rfc3161Timestamps` is not a list".to_owned()) };
+    let times = times.map_or(Ok(&[][..]), |times| list(times, "rfc3161Timestamps"))?;
     if times.len() > TIMESTAMPS_MAX {
         return Err(format!("it has more than {TIMESTAMPS_MAX} timestamps"));
     }
@@ -194,11 +189,6 @@ fn read_entry(entry: &Json) -> Result<(), String> {
         members(proof, "inclusionProof", names, &["logIndex", "treeSize", "hashes"])?;
     canonical_base64(hash, "rootHash")?;
     members(checkpoint, "checkpoint", ["envelope"], &[])?;
-    match hashes {
-        None => Ok(()),
-        Some(Json::Array(hashes)) => {
-            hashes.iter().try_for_each(|hash| canonical_base64(hash, "hashes").map(drop))
-        }
-        Some(_) => Err("`hashes` is not a list".to_owned()),
-    }
+    let hashes = hashes.map_or(Ok(&[][..]), |hashes| list(hashes, "hashes"))?;
+    hashes.iter().try_for_each(|hash| canonical_base64(hash, "hashes").map(drop))
 }

@@ -15,10 +15,12 @@ use toolgate_policy::load::key_id::KeyId;
 use super::key::check_keys_in;
 
 /// A signer known by an identity that an issuer certifies.
-#[derive(Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeylessSigner {
-    pub(super) identity: Identity,
-    pub(super) root: Root,
+    /// The identity.
+    pub identity: Identity,
+    /// Root for its certificates.
+    pub root: Root,
 }
 
 /// Trusted certificate, log and timestamp authorities.
@@ -29,21 +31,28 @@ pub struct Root {
     digest: Digest,
 }
 
+impl PartialEq for Root {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for Root {}
+
+impl std::fmt::Debug for Root {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Root({})", self.digest)
+    }
+}
+
 /// A file that is not a usable trusted root.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct TrustedRootError(String);
 
 impl KeylessSigner {
-    /// The signer with this identity under this root.
-    pub fn new(identity: Identity, root: Root) -> Self {
-        Self { identity, root }
-    }
-
-    /// Parses a `trusted_root.json` (Sigstore's protobuf-specs, TrustedRoot).
-    ///
-    /// # Errors
-    /// [`TrustedRootError`], also for a root that could verify nothing.
+    /// Parses a `trusted_root.json` (Sigstore's protobuf-specs, TrustedRoot). Refuses also a root that could verify
+    /// nothing.
     pub fn root(text: &str) -> Result<Root, TrustedRootError> {
         const BOUNDS: JsonLimits =
             JsonLimits { bytes_max: size(CONFIG_BYTES_MAX), depth_max: JSON_DEPTH_MAX, nodes_max: 100_000 };

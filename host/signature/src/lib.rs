@@ -83,10 +83,8 @@ pub trait Signature {
     /// Signer that the signature names, unverified.
     fn claim(&self) -> Claim;
 
-    /// Verifies the signature over an artifact against a signer's anchor.
-    ///
-    /// # Errors
-    /// [`SignatureError`] whenever it is not a genuine signature by this signer over exactly these bytes.
+    /// Verifies the signature over an artifact against a signer's anchor. Fails whenever it is not a genuine signature
+    /// by this signer over exactly these bytes.
     fn verify(&self, artifact: &Artifact, signer: &Anchor) -> Result<VerifiedSignature, SignatureError>;
 }
 
@@ -126,9 +124,6 @@ pub enum SignatureError {
 }
 
 /// Parses a signature file by the format that its name promises.
-///
-/// # Errors
-/// [`SignatureError::Unreadable`].
 pub fn read(file: &SignatureFile) -> Result<Box<dyn Signature>, SignatureError> {
     Ok(match name::form(&file.name) {
         Some((Format::Bundle | Format::Keyless, _)) => bundle::read(file)?,
@@ -141,6 +136,16 @@ pub fn read(file: &SignatureFile) -> Result<Box<dyn Signature>, SignatureError> 
 /// Decodes padded standard base64, canonical form only: one spelling for one value.
 fn canonical_base64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok().filter(|bytes| !bytes.is_empty() && STANDARD.encode(bytes) == text)
+}
+
+/// A text with each of its bits turned, one at a time, and which one it is.
+#[cfg(test)]
+fn turned(text: &str) -> impl Iterator<Item = (Vec<u8>, String)> {
+    (0..text.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))).map(|(at, bit)| {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes[at] ^= 1 << bit;
+        (bytes, format!("bit {bit} of byte {at}"))
+    })
 }
 
 fn unreadable(file: &SignatureFile, why: impl Into<String>) -> SignatureError {

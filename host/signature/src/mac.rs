@@ -16,9 +16,7 @@ pub const TAG_BYTES: usize = 32;
 
 impl MacKey {
     /// Loads the key `name` from `dir`, creating it if it is missing. Concurrent processes end up with the same key.
-    ///
-    /// # Errors
-    /// I/O errors; a key of the wrong size, or one that others can read or change.
+    /// Refuses a key of the wrong size, or one that others can read or change.
     pub fn load_or_make(dir: &Dir, name: &str) -> io::Result<Self> {
         if let Some(key) = Self::load(dir, name)? {
             return Ok(key);
@@ -67,28 +65,35 @@ impl MacKey {
 
     /// MAC over `parts`. Each part is preceded by its length, so that different lists of parts never collide.
     pub fn tag(&self, parts: &[&[u8]]) -> [u8; TAG_BYTES] {
-        bytes_of(&self.context(parts).sign())
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        bytes_of(&context.sign())
     }
 
     /// The tag over one part, streamed by `write`, which must write the same when it runs again: that is where the part is long.
-    ///
-    /// # Errors
-    /// Errors of `write`.
     pub fn tag_written(
         &self,
         write: impl Fn(&mut dyn io::Write) -> io::Result<()>,
     ) -> io::Result<[u8; TAG_BYTES]> {
-        let mut first = Beginning::default();
-        write(&mut first)?;
+        let (mut length, mut short) = (0, Vec::new());
+        write(&mut Each(|bytes: &[u8]| {
+            length += bytes.len() as u64;
+            if length <= SHORT {
+                short.extend_from_slice(bytes);
+            }
+        }))?;
         let mut context = hmac::Context::with_key(&self.0);
-        context.update(&first.length.to_be_bytes());
-        if first.length == first.bytes.len() as u64 {
-            context.update(&first.bytes);
-            return Ok(bytes_of(&context.sign()));
+        context.update(&length.to_be_bytes());
+        if length == short.len() as u64 {
+            context.update(&short);
+        } else {
+            let mut feeding = io::BufWriter::new(Each(|bytes: &[u8]| context.update(bytes)));
+            write(&mut feeding)?;
+            feeding.flush()?;
         }
-        let mut feeding = io::BufWriter::new(Feeding(context));
-        write(&mut feeding)?;
-        let Feeding(context) = feeding.into_inner().map_err(io::IntoInnerError::into_error)?;
         Ok(bytes_of(&context.sign()))
     }
 
@@ -96,15 +101,6 @@ impl MacKey {
     pub fn accepts(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
         let ours = self.tag(parts);
         aws_lc_rs::constant_time::verify_slices_are_equal(&ours, tag).is_ok()
-    }
-
-    fn context(&self, parts: &[&[u8]]) -> hmac::Context {
-        let mut context = hmac::Context::with_key(&self.0);
-        for part in parts {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part);
-        }
-        context
     }
 }
 
@@ -116,35 +112,15 @@ fn bytes_of(tag: &hmac::Tag) -> [u8; TAG_BYTES] {
     bytes
 }
 
-/// The length of what is written, and all of it while it is short.
-#[derive(Default)]
-struct Beginning {
-    length: u64,
-    bytes: Vec<u8>,
-}
-
 /// Bytes that are written once and remembered; of more than that only the length is.
 const SHORT: u64 = 16 << 10;
 
-impl io::Write for Beginning {
+/// Gives all that is written to a function.
+struct Each<F>(F);
+
+impl<F: FnMut(&[u8])> io::Write for Each<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.length += bytes.len() as u64;
-        if self.length <= SHORT {
-            self.bytes.extend_from_slice(bytes);
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-struct Feeding(hmac::Context);
-
-impl io::Write for Feeding {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
+        (self.0)(bytes);
         Ok(bytes.len())
     }
 

@@ -9,7 +9,7 @@ use super::key::PublicKey;
 pub(super) const UNTRUSTED: &str = "untrusted comment: ";
 
 /// A minisign public key: Ed25519, with the key number that signatures name.
-#[derive(Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MinisignKey {
     pub(super) key: minisign_verify::PublicKey,
     pub(super) number: u64,
@@ -18,10 +18,7 @@ pub struct MinisignKey {
 }
 
 impl MinisignKey {
-    /// Parses a minisign key file.
-    ///
-    /// # Errors
-    /// A sentence, for anything that is not exactly one key.
+    /// Parses a minisign key file. Refuses anything that is not exactly one key, with a sentence.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let lines = lines(text);
         let Some([comment, encoded]) = lines.as_deref() else {

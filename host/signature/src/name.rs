@@ -7,7 +7,7 @@ use toolgate_policy::limits::load::{DETACHED_SIGNATURE_BYTES_MAX, SIGNATURE_BYTE
 use toolgate_policy::load::key_id::KeyId;
 use toolgate_policy::load::signer::Format;
 
-use super::anchor::SignerHint;
+use super::anchor::Anchor;
 use super::{SignatureFile, read};
 
 /// Digits in the name of a further signature.
@@ -22,8 +22,8 @@ pub const ENDINGS: [(&str, Format, u64); 3] = [
 
 /// Format and maximum size for a file name.
 pub fn form(name: &str) -> Option<(Format, u64)> {
-    let promised = ENDINGS.iter().find(|(ending, ..)| name.ends_with(ending));
-    promised.map(|(_, format, bytes_max)| (*format, *bytes_max))
+    let (_, format, bytes_max) = ENDINGS.into_iter().find(|(ending, ..)| name.ends_with(ending))?;
+    Some((format, bytes_max))
 }
 
 /// Suffix that marks a signature's name, such as `.sigstore.json` or `.0123abcd.sigstore.json`.
@@ -51,14 +51,15 @@ pub fn digits(name: &str) -> Option<&str> {
 pub fn places<'a>(
     component: &str,
     files: impl IntoIterator<Item = &'a SignatureFile>,
-    signers: &[SignerHint],
+    signers: &[Anchor],
 ) -> BTreeMap<String, &'a [u8]> {
     let mut places = BTreeMap::new();
     for file in files {
         let Some(tail) = tail(&file.name) else { continue };
         let own = is_plain(&file.name).then(|| tail.to_owned());
-        let by_signer =
-            signer_of(file, signers).map(|signer| format!(".{}{}", digits_of(signer.id()), ending(tail)));
+        let claim = read(file).ok().map(|signature| signature.claim());
+        let signer = signers.iter().find(|signer| claim.iter().any(|claim| signer.is_named_by(claim)));
+        let by_signer = signer.map(|signer| format!(".{}{}", digits_of(signer.id()), ending(tail)));
         let numbered = (0_u32..).map(|number| format!(".{number:08x}{}", ending(tail)));
         let tails = own.into_iter().chain(by_signer).chain([tail.to_owned()]).chain(numbered);
         let mut names = tails.map(|tail| format!("{component}{tail}"));
@@ -71,12 +72,6 @@ pub fn places<'a>(
 
 fn ending(tail: &str) -> &str {
     ENDINGS.iter().map(|(ending, ..)| *ending).find(|ending| tail.ends_with(ending)).unwrap_or(tail)
-}
-
-/// The signer that a signature names, unverified.
-fn signer_of<'a>(file: &SignatureFile, signers: &'a [SignerHint]) -> Option<&'a SignerHint> {
-    let claim = read(file).ok()?.claim();
-    signers.iter().find(|signer| signer.is_named_by(&claim))
 }
 
 /// Whether a signature's name has no digits.

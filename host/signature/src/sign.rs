@@ -27,9 +27,6 @@ pub struct Signed {
 }
 
 /// Signs `artifact` for one plugin id, or for any (`None`); `name` is its display name.
-///
-/// # Errors
-/// [`KeyError::Library`] when the cryptographic library fails.
 pub fn sign(
     artifact: &Artifact,
     name: &str,
@@ -62,7 +59,7 @@ pub fn sign(
 }
 
 /// Bytes that DSSE signs (DSSE protocol, "Signature Definition").
-fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+pub(super) fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let mut encoded = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
     encoded.extend_from_slice(payload);
     encoded

@@ -25,10 +25,7 @@ pub struct Ssh {
 }
 
 impl Ssh {
-    /// Parses a signature.
-    ///
-    /// # Errors
-    /// [`SignatureError::Unreadable`] for another namespace, another kind of key, or anything that is not canonical.
+    /// Parses a signature. Refuses another namespace, another kind of key, and anything that is not canonical.
     pub fn read(file: &SignatureFile) -> Result<Self, SignatureError> {
         if file.bytes.len() as u64 > DETACHED_SIGNATURE_BYTES_MAX {
             return Err(unreadable(file, format!("it has more than {DETACHED_SIGNATURE_BYTES_MAX} bytes")));

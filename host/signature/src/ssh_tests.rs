@@ -202,14 +202,10 @@ fn no_bit_of_an_ssh_signature_can_be_turned_and_nothing_cut_off() {
         let verdict = |bytes: Vec<u8>| {
             Ssh::read(&SignatureFile { name: "x.sig".into(), bytes })?.verify(&component(), &pair.public())
         };
+        for (bytes, what) in crate::turned(&text) {
+            assert!(verdict(bytes).is_err(), "{what}");
+        }
         for at in 0..text.len() {
-            for bit in 0..8 {
-                let mut bytes = text.clone().into_bytes();
-                if let Some(byte) = bytes.get_mut(at) {
-                    *byte ^= 1 << bit;
-                }
-                assert!(verdict(bytes).is_err(), "bit {bit} of byte {at}");
-            }
             let cut: Vec<u8> = text.bytes().take(at).collect();
             assert!(verdict(cut).is_err() || at + 1 == text.len(), "cut at {at}");
         }

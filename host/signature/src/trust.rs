@@ -3,7 +3,7 @@
 use toolgate_policy::Digest;
 use toolgate_policy::load::TrustPolicy;
 
-use super::anchor::{Anchor, SignerHint};
+use super::anchor::Anchor;
 
 /// Trust policy with its anchors.
 #[derive(Clone)]
@@ -14,11 +14,4 @@ pub struct TrustSpec {
     pub anchors: Vec<Anchor>,
     /// SHA-256 of trust.toml.
     pub sha256: Digest,
-}
-
-impl TrustSpec {
-    /// Hints for matching signatures to signers.
-    pub fn hints(&self) -> Vec<SignerHint> {
-        self.anchors.iter().map(Anchor::hint).collect()
-    }
 }

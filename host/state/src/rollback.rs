@@ -225,7 +225,7 @@ impl RollbackGuard {
 /// Record once this policy is in force.
 fn next(last: &LastPolicy, trust: &TrustSpec, now: UnixTime) -> Result<LastPolicy, RollbackError> {
     let (was, is) = (last.version, trust.policy.version());
-    let (sha256, keys) = (Some(Hex(trust.sha256)), Some(Hex(keys(trust.policy.signers()))));
+    let (sha256, keys) = (Some(Hex(trust.sha256)), Some(Hex(keys(&trust.policy.parts().signers))));
     if is < was {
         return Err(RollbackError::Older { was, is });
     }

@@ -89,7 +89,7 @@ fn each_line_that_is_proposed_works_when_it_is_pasted() {
         if check.code == 0 {
             // Its use is optional, so it loads; the refusal of a use proposes a grant as well.
             let none = match word {
-                Capability::Clock | Capability::Random => world().grant(word.nothing()),
+                Capability::Clock | Capability::Random => world().grant(&word.nothing()),
                 _ => world(),
             };
             let explained = none.run(&["explain", "p", word.word()]);
@@ -132,7 +132,7 @@ fn a_grant_that_refuses_all_that_a_plugin_needs_is_warned_of() {
         (Capability::Sockets, "connecting"),
         (Capability::Keyvalue, "storing"),
     ] {
-        let world = World::new().plugin("p", &test_guest(name)).grant(word.nothing());
+        let world = World::new().plugin("p", &test_guest(name)).grant(&word.nothing());
         let words = format!("it needs `{word}`, and {} refuses every use of it", word.nothing());
         let check = world.run(&["check"]);
         assert_eq!(check.code, 0, "{word}: {}", check.said());

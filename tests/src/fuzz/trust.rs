@@ -40,7 +40,7 @@ fn signers() -> Vec<Anchor> {
         "https://git.example/acme/tool/.git/workflows/release.yml@refs/tags/v1",
     );
     let root = KeylessSigner::root(&text("key/trusted-root")).unwrap();
-    keys.into_iter().chain([Anchor::Identity(KeylessSigner::new(identity.unwrap(), root))]).collect()
+    keys.into_iter().chain([Anchor::Identity(KeylessSigner { identity: identity.unwrap(), root })]).collect()
 }
 
 /// Verifies a signature file of any format against signers of every kind. Returns true if it is genuine.

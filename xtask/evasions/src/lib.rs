@@ -9,7 +9,7 @@ use std::fs;
 use std::process;
 use std::process::Command as Harmless;
 
-use toolgate_policy::call::target;
+use toolgate_policy::call;
 use toolgate_policy::load::key_id::KeyId;
 use toolgate_policy::load::signer;
 use toolgate_policy::{Digest, PluginName, Principal as Somebody, ToolName};
@@ -39,7 +39,7 @@ fn signatures(digest: Digest, key: KeyId) {
 }
 
 fn targets(tool: ToolName, plugin: PluginName, digest: Digest) {
-    let _ = target::Target::new(tool, plugin, digest, toolgate_policy::capability::Effects::default()); //~
+    let _ = call::Target::new(tool, plugin, digest, toolgate_policy::capability::Effects::default()); //~
 }
 
 fn programs() {

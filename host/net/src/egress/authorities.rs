@@ -11,7 +11,6 @@ use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
-use toolgate_policy::capability::http::Rule;
 use toolgate_policy::limits::http::{AUTHORITIES_AGE_MS, AUTHORITIES_BYTES_MAX};
 use toolgate_policy::request::Scheme;
 
@@ -53,19 +52,13 @@ struct Known {
 }
 
 /// Identity of a file's content: device, inode, size, mtime and ctime (s and ns). `None` for the system's store.
-type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
+pub(super) type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
 
 impl Roots {
-    pub(super) fn trust(&self, rule: &Rule) -> Result<TlsTrust, RuleClientError> {
-        match rule.scheme {
-            Scheme::Http => Ok(TlsTrust::Plain),
-            Scheme::Https => self.tls(rule.ca.as_deref()),
-        }
-    }
-
-    /// Authorities in the file `ca`, or the system's.
-    pub(super) fn tls(&self, ca: Option<&str>) -> Result<TlsTrust, RuleClientError> {
+    /// Trust in the authorities in the file `ca`, or the system's; none for plain HTTP.
+    pub(super) fn trust(&self, scheme: Scheme, ca: Option<&str>) -> Result<TlsTrust, RuleClientError> {
         let authorities = match ca {
+            _ if scheme == Scheme::Http => return Ok(TlsTrust::Plain),
             None => {
                 let read = || Authorities::read(Source::System).map(Arc::new);
                 self.0.get_or_init(read).clone().map_err(RuleClientError::Tls)?
@@ -80,10 +73,7 @@ impl Roots {
 }
 
 impl TlsTrust {
-    /// Current TLS configuration; a new one after the authorities changed.
-    ///
-    /// # Errors
-    /// [`EgressError::Tls`] if they can no longer be read.
+    /// Current TLS configuration; a new one after the authorities changed. An error if they can no longer be read.
     pub(super) async fn config(&self) -> Result<Tls, EgressError> {
         match self {
             Self::Plain => Ok(None),
@@ -137,38 +127,30 @@ impl Source {
 
     fn read(&self) -> Result<Known, String> {
         let read = Instant::now();
-        // Stamped before reading: a change while reading is noticed next time.
-        let (certificates, stamp) = match self {
-            Self::System => (rustls_native_certs::load_native_certs().certs, None),
-            Self::File(file) => {
-                let stamp = stamp(file);
-                (certificates_in(file)?, stamp)
-            }
-        };
         let mut store = RootCertStore::empty();
-        match self {
-            Self::System => drop(store.add_parsable_certificates(certificates)),
-            Self::File(_) => {
-                for certificate in certificates {
+        let (stamp, none) = match self {
+            Self::System => {
+                store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                (None, "the system has no certificate authorities; install ca-certificates or set `ca`")
+            }
+            Self::File(file) => {
+                // Stamped before reading: a change while reading is noticed next time.
+                let stamp = stamp(file);
+                for certificate in certificates_in(file)? {
                     store.add(certificate).map_err(|error| error.to_string())?;
                 }
+                (stamp, "there is none in it")
             }
-        }
+        };
         if store.is_empty() {
-            return Err(match self {
-                Self::System => {
-                    "the system has no certificate authorities; install ca-certificates or set `ca`"
-                        .to_owned()
-                }
-                Self::File(_) => "there is none in it".to_owned(),
-            });
+            return Err(none.to_owned());
         }
         let roots = Arc::new(store);
         Ok(Known { config: config(&roots)?, roots, read, stamp })
     }
 }
 
-fn stamp(file: &str) -> Stamp {
+pub(super) fn stamp(file: &str) -> Stamp {
     let of = |file: std::fs::Metadata| {
         let changed = (file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec());
         (file.dev(), file.ino(), file.len(), changed.0, changed.1, changed.2, changed.3)

@@ -1,16 +1,23 @@
-//! Connects to checked addresses, with TLS for the granted name.
+//! Connects to checked addresses, with TLS for the granted name, for HTTP/1.1.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body::Body;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_util::task::AbortOnDropHandle;
 use toolgate_policy::address::Host;
-use toolgate_policy::limits::call::HTTP_CONNECT_MS;
+use toolgate_policy::limits::call::{HTTP_CONNECT_MS, HTTP_FIELD_BYTES_MAX};
+use toolgate_policy::limits::size;
+use toolgate_policy::limits::wire::HEADERS_MAX;
 
 use super::EgressError;
 use super::authorities::Tls;
@@ -19,6 +26,30 @@ use super::wire::{Wire, WireAccount};
 /// Connection, plain or TLS.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Connects for requests, as [`connect`] does. The task drives the connection.
+pub(super) async fn open<B>(
+    host: &Host,
+    tls: Tls,
+    addresses: &[SocketAddr],
+    account: &Arc<WireAccount>,
+) -> Result<(http1::SendRequest<B>, AbortOnDropHandle<()>), EgressError>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    let stream = connect(host, tls, addresses, account).await?;
+    #[expect(clippy::disallowed_methods, reason = "each request comes with its pass or its permit")]
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(size(HTTP_FIELD_BYTES_MAX) * 2).max_headers(HEADERS_MAX);
+    let (sender, connection) =
+        builder.handshake(TokioIo::new(stream)).await.map_err(|_| EgressError::Protocol)?;
+    let task = AbortOnDropHandle::new(tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "an outbound connection ended");
+        }
+    }));
+    Ok((sender, task))
+}
 
 /// Connects to the first of these addresses that accepts, and no other. Bytes are counted on `account`.
 pub(super) async fn connect(

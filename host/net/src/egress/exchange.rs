@@ -32,7 +32,7 @@ impl Scrub {
     pub(super) fn new(secret: &SecretSpec) -> Self {
         let whole = secret.header_value();
         let values = [secret.value.open(), whole.as_str()];
-        Self { values: Arc::new(Forms::new(values)), names: Arc::new(Forms::folding(values)) }
+        Self { values: Arc::new(Forms::new(values, false)), names: Arc::new(Forms::new(values, true)) }
     }
 
     /// Scrubs a complete text; `None` if the secret is not in it.
@@ -104,10 +104,8 @@ pub(super) async fn run(
         return Err(failure.into());
     }
     let is_kept = waiting.shares && has_one_end(&method, &parts);
-    let scrubber = match &waiting.link.scrub {
-        Some(scrub) => Some(scrub_head(scrub, &mut parts.headers)?),
-        None => None,
-    };
+    let scrub = waiting.link.scrub.as_ref();
+    let scrubber = scrub.map(|scrub| scrub_head(scrub, &mut parts.headers)).transpose()?;
     let body = Answer {
         inner: body,
         account,
@@ -147,10 +145,7 @@ fn has_one_end(method: &Method, parts: &Parts) -> bool {
     parts.version == Version::HTTP_11 && has_body && framed
 }
 
-/// Scrubs a head, and returns the scrubber for the body.
-///
-/// # Errors
-/// [`EgressError::Coding`] if the body is compressed, so that it could not be searched.
+/// Scrubs a head, and returns the scrubber for the body. Refuses a compressed body, which could not be searched.
 fn scrub_head(scrub: &Scrub, headers: &mut HeaderMap) -> Result<Scrubber, EgressError> {
     let is_plain = |name: &HeaderName, plain: &str| {
         let mut codings =

@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use toolgate_policy::limits::size;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, USER_AGENT};
@@ -14,26 +13,20 @@ use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use toolgate_base::secret::Secret;
-use toolgate_policy::limits::call::HTTP_FIELD_BYTES_MAX;
 use toolgate_policy::limits::http::FETCH_HEAD_BYTES_MAX;
 use toolgate_policy::limits::load::{FETCH_BYTES_PER_S_MIN, FETCH_PATIENCE_MS};
-use toolgate_policy::limits::wire::HEADERS_MAX;
 use toolgate_policy::load::fetch::FetchPermit;
-use toolgate_policy::request::Scheme;
 
-use super::authorities::TlsTrust;
 use super::wire::{Payer, WireAccount};
 use super::{Egress, EgressError, RuleClientError, connect};
 
 /// Progress callback: bytes so far, and the total if known.
 pub(crate) type ByteProgress = Arc<dyn Fn(u64, Option<u64>) + Send + Sync>;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct RequestParts<'a> {
     pub(crate) headers: Vec<(HeaderName, String)>,
     /// Full value of `Authorization`.
@@ -71,10 +64,7 @@ pub(crate) struct FetchResponse {
 }
 
 impl Egress {
-    /// Sends a request of the host's own.
-    ///
-    /// # Errors
-    /// [`RequestError`]; refused if there are credentials and the permit denies them.
+    /// Sends a request of the host's own. Refused if there are credentials and the permit denies them.
     pub(crate) async fn run(
         &self,
         permit: &FetchPermit,
@@ -85,11 +75,7 @@ impl Egress {
             return Err(EgressError::Refused.into());
         }
         let mut request = written(permit, request_parts, &terms.progress)?;
-        let trust = match permit.target().scheme() {
-            Scheme::Http => TlsTrust::Plain,
-            Scheme::Https => self.roots.tls(terms.ca.as_deref())?,
-        };
-        let tls = trust.config().await?;
+        let tls = self.roots.trust(permit.target().scheme(), terms.ca.as_deref())?.config().await?;
         let body_bytes = request_parts.body.as_ref().map_or(0, |body| body.len() as u64);
         let account = WireAccount::new(Payer::Host(moved(body_bytes)));
         let counting = Arc::clone(&account);
@@ -100,20 +86,11 @@ impl Egress {
             let found = self.resolver.resolve(target.host(), permit.reach()).await;
             let found = found.map_err(|error| error.failure())?.into_iter();
             let addresses: Vec<_> = found.map(|ip| SocketAddr::new(ip, target.port())).collect();
-            let stream = connect::connect(target.host(), tls, &addresses, &account).await?;
-            #[expect(clippy::disallowed_methods, reason = "what is sent is what its permit says")]
-            let mut builder = http1::Builder::new();
-            builder.max_buf_size(size(HTTP_FIELD_BYTES_MAX) * 2).max_headers(HEADERS_MAX);
-            builder.handshake(TokioIo::new(stream)).await.map_err(|_| EgressError::Protocol)
+            connect::open(target.host(), tls, &addresses, &account).await
         };
         let soon = terms.by.min(Instant::now() + patience);
-        let (mut sender, connection) =
+        let (mut sender, task) =
             tokio::time::timeout_at(soon, connecting).await.map_err(|_| EgressError::ConnectTimeout)??;
-        let task = AbortOnDropHandle::new(tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection of the host's own ended");
-            }
-        }));
         // A large body takes time to send; after that the response must arrive soon.
         let slack = Duration::from_secs(body_bytes / FETCH_BYTES_PER_S_MIN);
         let soon = terms.by.min(Instant::now() + patience + slack);
@@ -130,10 +107,8 @@ impl Egress {
 }
 
 impl FetchResponse {
-    /// Reads the body, at most `bytes_max` bytes, at no less than a minimum rate.
-    ///
-    /// # Errors
-    /// [`EgressError::Size`] as soon as more bytes are announced or received.
+    /// Reads the body, at most `bytes_max` bytes, at no less than a minimum rate. Fails as soon as more bytes are
+    /// announced or received.
     pub(crate) async fn read(mut self, bytes_max: u64) -> Result<Vec<u8>, EgressError> {
         let announced = self.headers.get(CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());

@@ -50,10 +50,7 @@ type GuestBody = UnsyncBoxBody<Bytes, EgressError>;
 pub(super) struct Unwanted(Option<GuestBody>);
 
 /// Builds the request to send: the granted path and authority, the secret, and a body that ends at its declared length.
-///
-/// # Errors
-/// [`EgressError::RequestBody`] for a length that is invalid or not the body's, [`EgressError::Size`],
-/// [`EgressError::Malformed`].
+/// Refuses a length that is invalid or not the body's.
 pub(super) fn frame<B>(pass: &Pass, link: &RuleClient, request: Request<B>) -> Result<Outbound, EgressError>
 where
     B: Body<Data = Bytes, Error: Into<EgressError>> + Send + 'static,
@@ -165,10 +162,10 @@ impl Body for OutgoingBody {
     ) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
         match &mut *self {
             Self::Nothing => Poll::Ready(None),
-            Self::Unknown(body) => match std::task::ready!(poll_data(body, cx)) {
-                Some(data) => Poll::Ready(Some(data.map(Frame::data))),
-                None => Poll::Ready(None),
-            },
+            Self::Unknown(body) => {
+                let data = std::task::ready!(poll_data(body, cx));
+                Poll::Ready(data.map(|data| data.map(Frame::data)))
+            }
             Self::Known(known) => {
                 let frame = std::task::ready!(known.poll(cx));
                 if !matches!(frame, Some(Ok(_))) || known.left == 0 {
@@ -230,10 +227,7 @@ fn poll_data(body: &mut GuestBody, cx: &mut Context<'_>) -> Poll<Option<Result<B
 }
 
 impl Unwanted {
-    /// Waits until the body has ended, empty.
-    ///
-    /// # Errors
-    /// [`EgressError`] if bytes were written to it, or it was aborted.
+    /// Waits until the body has ended, empty. An error if bytes were written to it, or it was aborted.
     pub(super) async fn ended(&mut self) -> Result<(), EgressError> {
         let Some(mut body) = self.0.take() else { return Ok(()) };
         match std::future::poll_fn(|cx| poll_data(&mut body, cx)).await {

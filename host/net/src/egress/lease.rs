@@ -4,16 +4,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use toolgate_policy::limits::size;
 
 use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 use toolgate_base::meter::Meter;
 use toolgate_policy::address::Host;
-use toolgate_policy::limits::call::{HTTP_FIELD_BYTES_MAX, HTTP_READY_MS};
-use toolgate_policy::limits::wire::HEADERS_MAX;
+use toolgate_policy::limits::call::HTTP_READY_MS;
 
 use super::authorities::Tls;
 use super::connect;
@@ -73,20 +70,7 @@ impl Lease {
     ) -> Result<Self, EgressError> {
         let account = WireAccount::new(Payer::Call(wanted.meter.clone()));
         let (host, tls, counted) = (wanted.host.clone(), wanted.tls.clone(), Arc::clone(&account));
-        let opening = async move {
-            let stream = connect::connect(&host, tls, &addresses, &counted).await?;
-            #[expect(clippy::disallowed_methods, reason = "each request comes with its pass")]
-            let mut builder = http1::Builder::new();
-            builder.max_buf_size(size(HTTP_FIELD_BYTES_MAX) * 2).max_headers(HEADERS_MAX);
-            let (sender, connection) =
-                builder.handshake(TokioIo::new(stream)).await.map_err(|_| EgressError::Protocol)?;
-            let task = AbortOnDropHandle::new(tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "an outbound connection ended");
-                }
-            }));
-            Ok::<_, EgressError>((sender, task))
-        };
+        let opening = async move { connect::open(&host, tls, &addresses, &counted).await };
         let opening = AbortOnDropHandle::new(wanted.threads.spawn(opening));
         let (sender, task) = opening.await.map_err(|_| EgressError::Protocol)??;
         let live = Live { sender, account, tls: wanted.tls.clone(), _task: task };

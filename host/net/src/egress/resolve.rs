@@ -1,13 +1,11 @@
 //! Name resolution, once per use: the addresses found are checked here and are those connected to, so that a second DNS
 //! response cannot redirect the connection.
 
-use std::fs::Metadata;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::runtime::Handle;
@@ -16,6 +14,7 @@ use toolgate_policy::address::{BlockedAddressError, Host, Reach, is_metadata_nam
 use toolgate_policy::limits::http::NAME_ADDRESSES_MAX;
 
 use super::EgressError;
+use super::authorities::{Stamp, stamp};
 use super::interfaces::OwnInterfaces;
 
 /// Resolver with the operator's name servers, or else the system's, whose configuration is read at the first request
@@ -28,8 +27,8 @@ pub(super) struct Resolver {
     pub(super) interfaces: OwnInterfaces,
 }
 
-/// Identity of the system's resolver files: inode, size, and mtime in seconds and nanoseconds.
-type Stamps = [Option<(u64, u64, i64, i64)>; 2];
+/// Identity of the system's resolver files.
+type Stamps = [Stamp; 2];
 
 /// Reason that there is no address to connect to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,7 +71,7 @@ impl Resolver {
 
     /// Returns the resolver, rebuilt if its configuration files changed.
     fn resolver(&self) -> Result<TokioResolver, NetError> {
-        let now = stamps();
+        let now = ["/etc/hosts", "/etc/resolv.conf"].map(stamp);
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((then, resolver)) = &*made
             && *then == now
@@ -88,24 +87,18 @@ impl Resolver {
         let mut builder = if self.servers.is_empty() {
             TokioResolver::builder_tokio()?
         } else {
-            let config = ResolverConfig::from_parts(None, Vec::new(), self.named_servers().collect());
+            let named = |server: &SocketAddr| {
+                let mut named = NameServerConfig::udp_and_tcp(server.ip());
+                named.connections.iter_mut().for_each(|connection| connection.port = server.port());
+                named
+            };
+            let servers = self.servers.iter().map(named).collect();
+            let config = ResolverConfig::from_parts(None, Vec::new(), servers);
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         };
         // A name may have new addresses.
         builder.options_mut().cache_size = 0;
         builder.build()
-    }
-
-    fn named_servers(&self) -> impl Iterator<Item = NameServerConfig> {
-        let at = |mut connection: ConnectionConfig, port| {
-            connection.port = port;
-            connection
-        };
-        self.servers.iter().map(move |server| {
-            let port = server.port();
-            let connections = vec![at(ConnectionConfig::udp(), port), at(ConnectionConfig::tcp(), port)];
-            NameServerConfig::new(server.ip(), true, connections)
-        })
     }
 
     /// Addresses of `host` that may be connected to; never empty, and at most a few.
@@ -149,13 +142,13 @@ impl Resolver {
         let runtime = self.runtime.get_or_init(Handle::current);
         // The final dot disables search domains.
         let full = format!("{name}.");
-        let asking = AbortOnDropHandle::new(runtime.spawn(async move { resolver.lookup_ip(full).await }));
-        let answer = asking.await.map_err(|error| error.to_string());
-        let answer =
-            answer.and_then(|answer| answer.map_err(|error| error.to_string())).map_err(|error| {
-                tracing::debug!(%error, name, "a name could not be resolved");
-                unknown()
-            })?;
+        let asking =
+            runtime.spawn(async move { resolver.lookup_ip(full).await.map_err(|error| error.to_string()) });
+        let answer = AbortOnDropHandle::new(asking).await.unwrap_or_else(|error| Err(error.to_string()));
+        let answer = answer.map_err(|error| {
+            tracing::debug!(%error, name, "a name could not be resolved");
+            unknown()
+        })?;
         Ok(answer.iter().collect())
     }
 }
@@ -170,11 +163,6 @@ fn a_few(found: &[IpAddr]) -> Vec<IpAddr> {
     let of_v6 = v6.len().min(NAME_ADDRESSES_MAX.saturating_sub(v4.len()).max(half));
     let of_v4 = NAME_ADDRESSES_MAX.saturating_sub(of_v6);
     v4.into_iter().take(of_v4).chain(v6.into_iter().take(of_v6)).collect()
-}
-
-fn stamps() -> Stamps {
-    let of = |file: Metadata| (file.ino(), file.len(), file.mtime(), file.mtime_nsec());
-    ["/etc/hosts", "/etc/resolv.conf"].map(|file| std::fs::metadata(file).ok().map(of))
 }
 
 #[cfg(test)]

@@ -33,17 +33,9 @@ pub(super) struct Forms {
 }
 
 impl Forms {
-    /// Builds the forms of the secret, and of the whole value of the header that carries it.
-    pub(super) fn new(values: [&str; 2]) -> Self {
-        Self::made(values, false)
-    }
-
-    /// Like [`Self::new`], for text in which case is ignored.
-    pub(super) fn folding(values: [&str; 2]) -> Self {
-        Self::made(values, true)
-    }
-
-    fn made(values: [&str; 2], folds: bool) -> Self {
+    /// Builds the forms of the secret, and of the whole value of the header that carries it. With `folds` case is
+    /// ignored.
+    pub(super) fn new(values: [&str; 2], folds: bool) -> Self {
         let min = SECRET_FORM_BYTES_MIN;
         let fold = |mut form: Form| {
             if folds {

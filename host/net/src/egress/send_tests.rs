@@ -42,6 +42,11 @@ fn threads(name: &str) -> tokio::runtime::Runtime {
     builder.worker_threads(1).thread_name(name).enable_all().build().unwrap()
 }
 
+fn meter() -> Meter {
+    let account = MemoryAccount::new(&Budget::new(u64::MAX), u64::MAX);
+    Meter::new(CallLimits::default(), Instant::now() + Duration::from_secs(60), account)
+}
+
 #[test]
 fn connections_are_driven_by_threads_that_run_no_guest() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -72,10 +77,8 @@ fn connections_are_driven_by_threads_that_run_no_guest() {
         .unwrap();
     let seen = Arc::<Mutex<BTreeSet<String>>>::default();
     let request = Request::builder().method("POST").body(Watched(100, Arc::clone(&seen))).unwrap();
-    let account = MemoryAccount::new(&Budget::new(u64::MAX), u64::MAX);
-    let meter = Meter::new(CallLimits::default(), Instant::now() + Duration::from_secs(60), account);
     let body = guests.block_on(async {
-        let response = egress.send(pass, link, request, Timeouts::default(), meter, &|| ()).await.unwrap();
+        let response = egress.send(pass, link, request, Timeouts::default(), meter(), &|| ()).await.unwrap();
         response.into_body().collect().await.unwrap().to_bytes()
     });
     assert_eq!(body, "hello");
@@ -93,10 +96,8 @@ fn a_request_that_one_rule_allows_is_not_sent_with_what_another_brings() {
     let egress = Egress::new(Vec::new());
     let link = egress.link(&grant.rules()[1], None).unwrap();
     let pass = grant.allow(RequestTarget::parse("GET", "https", "api.example.com", "/a").unwrap()).unwrap();
-    let account = MemoryAccount::new(&Budget::new(u64::MAX), u64::MAX);
-    let meter = Meter::new(CallLimits::default(), Instant::now() + Duration::from_secs(60), account);
     let request = Request::builder().body(Watched(0, Arc::default())).unwrap();
     let sent = threads("guests")
-        .block_on(async { egress.send(pass, link, request, Timeouts::default(), meter, &|| ()).await });
+        .block_on(async { egress.send(pass, link, request, Timeouts::default(), meter(), &|| ()).await });
     assert_eq!(sent.map(drop), Err(EgressError::Refused));
 }

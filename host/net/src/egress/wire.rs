@@ -113,13 +113,7 @@ impl WireAccount {
         let bytes = bytes as u64;
         let counted = match &mut state.payer {
             Payer::Call(meter) => meter.http_bytes(bytes).map_err(|_| EgressError::Size),
-            Payer::Host(left) => match left.checked_sub(bytes) {
-                Some(rest) => {
-                    *left = rest;
-                    Ok(())
-                }
-                None => Err(EgressError::Size),
-            },
+            Payer::Host(left) => left.checked_sub(bytes).map(|rest| *left = rest).ok_or(EgressError::Size),
             Payer::Nobody if bytes == 0 => Ok(()),
             Payer::Nobody => Err(EgressError::Protocol),
         };

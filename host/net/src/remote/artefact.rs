@@ -106,12 +106,6 @@ pub enum ArtefactError {
     Tag(String),
 }
 
-impl From<JsonError> for ArtefactError {
-    fn from(error: JsonError) -> Self {
-        Self::Json(error)
-    }
-}
-
 /// Digest of the component in a manifest; `None` if it is not a component's manifest.
 pub fn component_of(manifest: &[u8]) -> Option<Digest> {
     Some(ImageManifest::read(manifest).ok()?.component().ok()?.digest)
@@ -119,15 +113,28 @@ pub fn component_of(manifest: &[u8]) -> Option<Digest> {
 
 /// Manifest of a trusted root, and its descriptor for an index.
 pub(super) fn root_manifest(root: &[u8]) -> (Vec<u8>, Descriptor) {
-    let manifest = json!({
+    attachment(ROOT, root, "trusted_root.json", [])
+}
+
+/// Manifest of one file of this type with further members, and its descriptor for an index.
+fn attachment(
+    kind: &str,
+    file: &[u8],
+    title: &str,
+    more: impl IntoIterator<Item = (String, Value)>,
+) -> (Vec<u8>, Descriptor) {
+    let mut manifest = json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST,
-        "artifactType": ROOT,
+        "artifactType": kind,
         "config": Descriptor::of(EMPTY, NOTHING).written(),
-        "layers": [Descriptor::of(ROOT, root).noting(TITLE, "trusted_root.json").written()],
+        "layers": [Descriptor::of(kind, file).noting(TITLE, title).written()],
     });
+    if let Some(members) = manifest.as_object_mut() {
+        members.extend(more);
+    }
     let manifest = manifest.to_string().into_bytes();
-    let listed = Descriptor { artifact_type: Some(ROOT.to_owned()), ..Descriptor::of(MANIFEST, &manifest) };
+    let listed = Descriptor { artifact_type: Some(kind.to_owned()), ..Descriptor::of(MANIFEST, &manifest) };
     (manifest, listed)
 }
 
@@ -163,26 +170,15 @@ pub(super) fn signature_manifest(
 ) -> Option<(Vec<u8>, Descriptor)> {
     let tail = name::tail(file_name)?;
     let (_, kind) = KINDS.iter().find(|(ending, _)| tail.ends_with(ending))?;
-    let mut manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "artifactType": kind,
-        "config": Descriptor::of(EMPTY, NOTHING).written(),
-        "layers": [Descriptor::of(kind, signature).noting(TITLE, file_name).written()],
-        "subject": subject.written(),
-    });
     let file = SignatureFile { name: file_name.to_owned(), bytes: signature.to_vec() };
     let signer = toolgate_signature::read(&file).ok().and_then(|read| signer_note::of(&read.claim()));
-    if let (Some(signer), Some(members)) = (&signer, manifest.as_object_mut()) {
-        members.insert("annotations".to_owned(), json!({ SIGNER_NOTE: signer }));
-    }
-    let manifest = manifest.to_string().into_bytes();
-    let mut listed =
-        Descriptor { artifact_type: Some((*kind).to_owned()), ..Descriptor::of(MANIFEST, &manifest) };
-    if let Some(signer) = &signer {
-        listed = listed.noting(SIGNER_NOTE, signer);
-    }
-    Some((manifest, listed))
+    let note = signer.as_ref().map(|signer| ("annotations".to_owned(), json!({ SIGNER_NOTE: signer })));
+    let more = [("subject".to_owned(), subject.written())].into_iter().chain(note);
+    let (manifest, listed) = attachment(kind, signature, file_name, more);
+    Some(match &signer {
+        Some(signer) => (manifest, listed.noting(SIGNER_NOTE, signer)),
+        None => (manifest, listed),
+    })
 }
 
 /// Appends entries to an index, keeping existing ones unchanged.

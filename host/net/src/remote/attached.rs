@@ -15,7 +15,7 @@ use toolgate_policy::limits::load::{
 };
 use toolgate_policy::load::fetch::{FetchPermit, Follow};
 use toolgate_policy::load::reference::Version;
-use toolgate_signature::anchor::SignerHint;
+use toolgate_signature::anchor::Anchor;
 use toolgate_signature::choose;
 use toolgate_signature::sign::PREDICATE_TYPE;
 use toolgate_signature::{SignatureFile, Unread};
@@ -25,7 +25,7 @@ use super::artefact::{
 };
 use super::session::Session;
 use super::{Arrived, FetchError};
-use order::{Hint, Layer, Layers, in_turns};
+use order::{Hint, Layers, in_turns};
 
 #[derive(Default)]
 pub(super) struct Attachments {
@@ -39,7 +39,7 @@ pub(super) struct Attachments {
 /// Collects attachments within one limit for all of them.
 struct Reading<'a, 's> {
     session: &'a Session<'s>,
-    signers: &'a [SignerHint],
+    signers: &'a [Anchor],
     found: Attachments,
     layers: Layers,
     requests_left: usize,
@@ -52,14 +52,12 @@ struct Reading<'a, 's> {
 type List = Vec<Result<Descriptor, ArtefactError>>;
 
 impl Session<'_> {
-    /// Attachments of an artefact up to the limits, in an order in which strangers' cannot displace a signer's.
-    ///
-    /// # Errors
-    /// [`FetchError`] if the registry may have signatures and cannot serve any now.
+    /// Attachments of an artefact up to the limits, in an order in which strangers' cannot displace a signer's. Fails
+    /// if the registry may have signatures and cannot serve any now.
     pub(super) async fn attachments(
         &self,
         subject: Digest,
-        signers: &[SignerHint],
+        signers: &[Anchor],
     ) -> Result<Attachments, FetchError> {
         let mut reading = Reading {
             session: self,
@@ -101,12 +99,12 @@ impl Session<'_> {
 impl Reading<'_, '_> {
     /// The registry's referrers list, page by page. Registries without one answer in many ways.
     async fn referrers(&mut self, subject: Digest) -> List {
+        let place = format!("the registry's list of what refers to {subject}");
         let mut all = Vec::new();
         let mut next = self.session.reference.permit("GET", &format!("referrers/{subject}")).ok();
         let mut pages_left = REFERRER_PAGES_MAX;
         while let Some(permit) = next.take() {
             if pages_left == 0 || all.len() >= REFERRERS_MAX {
-                let place = format!("the registry's list of what refers to {subject}");
                 self.found.looked.push(format!("{place} ({} of them; more pages than are read)", all.len()));
                 return all;
             }
@@ -122,39 +120,30 @@ impl Reading<'_, '_> {
                     next = further;
                 }
                 Err(error) => {
-                    self.looked(&format!("the registry's list of what refers to {subject}"), &error);
-                    self.note_failure(error);
+                    self.place_failed(&place, error);
                     return all;
                 }
             }
         }
-        self.found
-            .looked
-            .push(format!("the registry's list of what refers to {subject} ({} of them)", all.len()));
+        self.found.looked.push(format!("{place} ({} of them)", all.len()));
         all
     }
 
     async fn fallback(&mut self, subject: Digest) -> List {
-        let tag = artefact::fallback_tag(subject);
-        let read = match self.session.fallback(subject).await {
-            Ok(Some(index)) => artefact::listed(&index).map_err(|error| self.session.not(error)),
-            Ok(None) => {
-                self.found.looked.push(format!("the tag {tag} (not there)"));
-                return Vec::new();
-            }
-            Err(error) => Err(error),
-        };
+        let place = format!("the tag {}", artefact::fallback_tag(subject));
+        let read = self.session.fallback(subject).await.and_then(|index| {
+            let listed = index.map(|index| artefact::listed(&index)).transpose();
+            listed.map_err(|error| self.session.not(error))
+        });
         match read {
-            Ok(listed) => {
-                self.found.looked.push(format!("the tag {tag} ({} listed)", listed.len()));
-                listed
+            Ok(Some(listed)) => {
+                self.found.looked.push(format!("{place} ({} listed)", listed.len()));
+                return listed;
             }
-            Err(error) => {
-                self.looked(&format!("the tag {tag}"), &error);
-                self.note_failure(error);
-                Vec::new()
-            }
+            Ok(None) => self.found.looked.push(format!("{place} (not there)")),
+            Err(error) => self.place_failed(&place, error),
         }
+        Vec::new()
     }
 
     /// Entries that are or may be signatures, interleaved by their hints. Others are recorded once.
@@ -241,14 +230,11 @@ impl Reading<'_, '_> {
     async fn fetch_layers(&mut self) {
         let layers = std::mem::take(&mut self.layers);
         let (affordable, beyond) = layers.affordable(ATTACHED_MAX, ATTACHED_BYTES_MAX);
-        for Layer { name, described, ending, .. } in affordable {
-            match self.session.blob(&described).await {
-                Ok(file) => {
-                    let name = format!("component.{}{ending}", described.digest.short(8));
-                    self.found.signatures.push(SignatureFile { name, bytes: file.bytes().to_vec() });
-                }
+        for layer in affordable {
+            match self.session.blob(&layer.described).await {
+                Ok(file) => self.found.signatures.push(layer.file(&file)),
                 Err(error) => {
-                    self.set_aside(Unread::because(&name, &error));
+                    self.set_aside(Unread::because(&layer.name, &error));
                     self.note_failure(error);
                 }
             }
@@ -261,12 +247,12 @@ impl Reading<'_, '_> {
         if self.found.unread.len() < ATTACHED_MAX { self.found.unread.push(unread) } else { self.more += 1 }
     }
 
-    fn looked(&mut self, place: &str, error: &FetchError) {
-        if let FetchError::Status { status: 404, .. } = error {
-            return self.found.looked.push(format!("{place} (not kept)"));
-        }
-        let Unread { name, why } = Unread::because(place, error);
-        self.found.looked.push(format!("{name} ({why})"));
+    /// Records a place that could not be searched.
+    fn place_failed(&mut self, place: &str, error: FetchError) {
+        let not_kept = error.is_not_found().then(|| "not kept".to_owned());
+        let why = not_kept.unwrap_or_else(|| Unread::because(place, &error).why);
+        self.found.looked.push(format!("{place} ({why})"));
+        self.note_failure(error);
     }
 
     /// Remembers a transient failure of the registry. A definite "not found" is an answer.

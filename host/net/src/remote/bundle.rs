@@ -15,14 +15,14 @@ use toolgate_policy::limits::load::{
     ARTEFACT_CONFIG_BYTES_MAX, ATTACHED_MAX, ATTACHED_READ_BYTES_MAX, ATTACHED_READ_MAX, BUNDLE_BYTES_MAX,
     BUNDLE_FILES_MAX, BUNDLE_MANIFEST_BYTES_MAX, COMPONENT_BYTES_MAX, MANIFEST_BYTES_MAX,
 };
-use toolgate_signature::anchor::SignerHint;
+use toolgate_signature::anchor::Anchor;
 pub use toolgate_signature::choose::{self, FileNaming, choose};
 use toolgate_signature::{SignatureFile, Unread};
 
 use super::artefact::{
     self, ArtefactError, Attached, Descriptor, INDEX, ImageManifest, MANIFEST, REF_NAME, Says,
 };
-use super::attached::order::{Layer, Layers};
+use super::attached::order::Layers;
 use place::Files;
 
 pub use write::write;
@@ -224,7 +224,7 @@ impl PluginBundle {
     }
 
     /// A component with its signatures. Beyond the limit, signatures that name one of `signers` come first.
-    pub fn item(&mut self, listed: &Listed, signers: &[SignerHint]) -> Result<Item, BundleError> {
+    pub fn item(&mut self, listed: &Listed, signers: &[Anchor]) -> Result<Item, BundleError> {
         let artifact = match self.last.take().filter(|last| last.digest() == listed.digest) {
             Some(artifact) => artifact,
             None => self.files.blob(&listed.layer, COMPONENT_BYTES_MAX)?,
@@ -234,14 +234,11 @@ impl PluginBundle {
         unread.extend(self.lost.iter().cloned());
         let mut files = Vec::new();
         let (layers, not_seen) = layers.affordable(ATTACHED_READ_MAX, ATTACHED_READ_BYTES_MAX);
-        for Layer { name, described, ending, .. } in layers {
-            match self.files.blob(&described, described.size) {
-                Ok(file) => {
-                    let name = format!("component.{}{ending}", described.digest.short(8));
-                    files.push(SignatureFile { name, bytes: file.bytes().to_vec() });
-                }
+        for layer in layers {
+            match self.files.blob(&layer.described, layer.described.size) {
+                Ok(file) => files.push(layer.file(&file)),
                 Err(error @ BundleError::Large) => return Err(error),
-                Err(error) => unread.push(Unread::because(&name, &error)),
+                Err(error) => unread.push(Unread::because(&layer.name, &error)),
             }
         }
         let (signatures, beyond) = choose(files, signers, FileNaming::Free);

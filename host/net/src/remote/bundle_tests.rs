@@ -23,6 +23,21 @@ fn items() -> Vec<(Item, ComponentInterfaces)> {
     ]
 }
 
+/// Path of a tar in a folder of its own.
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("b.tar");
+    (base, path)
+}
+
+/// Header of a tar's entry, without its name and checksum.
+fn header(kind: tar::EntryType, bytes: u64) -> tar::Header {
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_size(bytes);
+    header
+}
+
 /// All contents of a bundle.
 fn read(from: &Path) -> Result<(Vec<Item>, Option<Vec<u8>>), BundleError> {
     let mut bundle = open(from)?;
@@ -105,8 +120,7 @@ fn is_config(path: &Path) -> bool {
 
 #[test]
 fn a_tar_with_links_devices_or_ways_out_is_refused() {
-    let base = tempfile::tempdir().unwrap();
-    let path = base.path().join("bad.tar");
+    let (_base, path) = place();
     for (name, kind) in [
         ("blobs/link", tar::EntryType::Symlink),
         ("blobs/hard", tar::EntryType::Link),
@@ -117,11 +131,9 @@ fn a_tar_with_links_devices_or_ways_out_is_refused() {
         ("blobs/../../escape", tar::EntryType::Regular),
         ("blobs//escape", tar::EntryType::Regular),
     ] {
-        let mut header = tar::Header::new_ustar();
+        let mut header = header(kind, 0);
         header.as_ustar_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
         header.as_ustar_mut().unwrap().linkname[..6].copy_from_slice(b"/etc/x");
-        header.set_entry_type(kind);
-        header.set_size(0);
         header.set_cksum();
         let mut archive = tar::Builder::new(File::create(&path).unwrap());
         archive.append(&header, io::empty()).unwrap();
@@ -132,11 +144,9 @@ fn a_tar_with_links_devices_or_ways_out_is_refused() {
 
 #[test]
 fn a_tar_that_says_it_is_huge_is_refused() {
-    let base = tempfile::tempdir().unwrap();
-    let path = base.path().join("huge.tar");
-    let mut header = tar::Header::new_ustar();
+    let (_base, path) = place();
+    let mut header = header(tar::EntryType::Regular, 1 << 60);
     header.set_path("index.json").unwrap();
-    header.set_size(1 << 60);
     header.set_cksum();
     std::fs::write(&path, header.as_bytes()).unwrap();
     assert!(matches!(read(&path), Err(BundleError::Large)));
@@ -145,8 +155,7 @@ fn a_tar_that_says_it_is_huge_is_refused() {
 fn tar_of(files: &[(String, Vec<u8>)], to: &Path) {
     let mut archive = tar::Builder::new(File::create(to).unwrap());
     for (path, bytes) in files {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(bytes.len() as u64);
+        let mut header = header(tar::EntryType::Regular, bytes.len() as u64);
         archive.append_data(&mut header, path, bytes.as_slice()).unwrap();
     }
     drop(archive.into_inner().unwrap());
@@ -175,8 +184,7 @@ fn work(path: &Path) -> u64 {
 
 #[test]
 fn what_is_named_a_thousand_times_is_read_once() {
-    let base = tempfile::tempdir().unwrap();
-    let path = base.path().join("b.tar");
+    let (_base, path) = place();
     // Signatures of another subject, in one large index that is listed again and again.
     let subject = Descriptor::of(MANIFEST, b"subject");
     let made: Vec<_> = (0..300)
@@ -186,8 +194,7 @@ fn what_is_named_a_thousand_times_is_read_once() {
     let index = artefact::index(&vec![listed; 30].concat());
     let named = vec![Descriptor::of(INDEX, &index); 1_000];
     tar_of(&layout(&named, made.into_iter().map(|(manifest, _)| manifest).chain([index])), &path);
-    let size = path.metadata().unwrap().len();
-    assert!(work(&path) <= size, "{} of {size}", work(&path));
+    assert!(work(&path) <= path.metadata().unwrap().len(), "{}", work(&path));
 
     // One component under three hundred names.
     let component = Artifact::of(vec![7; 1 << 20]);
@@ -198,14 +205,12 @@ fn what_is_named_a_thousand_times_is_read_once() {
         &layout(&vec![named; 3].concat(), manifests.into_iter().chain([component.bytes().to_vec()])),
         &path,
     );
-    let size = path.metadata().unwrap().len();
-    assert!(work(&path) <= size, "{} of {size}", work(&path));
+    assert!(work(&path) <= path.metadata().unwrap().len(), "{}", work(&path));
 }
 
 #[test]
 fn each_signature_is_read_for_the_component_that_it_is_of_and_no_other() {
-    let base = tempfile::tempdir().unwrap();
-    let path = base.path().join("b.tar");
+    let (_base, path) = place();
     let (mut named, mut blobs) = (Vec::new(), Vec::new());
     for number in 0_u32..200 {
         let component = Artifact::of(number.to_le_bytes().to_vec());
@@ -229,8 +234,7 @@ fn each_signature_is_read_for_the_component_that_it_is_of_and_no_other() {
 
 #[test]
 fn more_manifests_or_bytes_of_them_than_are_looked_at_refuse_a_bundle() {
-    let base = tempfile::tempdir().unwrap();
-    let path = base.path().join("b.tar");
+    let (_base, path) = place();
     let many: Vec<_> = (0_u32..1_025).map(|number| Descriptor::of(MANIFEST, &number.to_le_bytes())).collect();
     tar_of(&layout(&many, []), &path);
     assert!(matches!(read(&path), Err(BundleError::Large)));
@@ -249,8 +253,7 @@ fn more_manifests_or_bytes_of_them_than_are_looked_at_refuse_a_bundle() {
 
 #[test]
 fn an_entry_that_gives_the_next_one_another_name_or_size_refuses_a_tar() {
-    let base = tempfile::tempdir().unwrap();
-    let path = base.path().join("b.tar");
+    let (_base, path) = place();
     let good = layout(&[], []);
     for (kind, text, reads) in [
         (tar::EntryType::XHeader, "20 mtime=1700000000\n".to_owned(), true),
@@ -263,11 +266,8 @@ fn an_entry_that_gives_the_next_one_another_name_or_size_refuses_a_tar() {
     ] {
         let mut archive = tar::Builder::new(File::create(&path).unwrap());
         for (name, bytes) in [("extension".to_owned(), text.as_bytes().to_vec())].iter().chain(&good) {
-            let mut header = tar::Header::new_ustar();
-            header.set_size(bytes.len() as u64);
-            if name == "extension" {
-                header.set_entry_type(kind);
-            }
+            let kind = if name == "extension" { kind } else { tar::EntryType::Regular };
+            let mut header = header(kind, bytes.len() as u64);
             header.set_path(name).unwrap();
             header.set_cksum();
             archive.append(&header, bytes.as_slice()).unwrap();
@@ -279,14 +279,11 @@ fn an_entry_that_gives_the_next_one_another_name_or_size_refuses_a_tar() {
 
 #[test]
 fn a_tar_of_folders_without_number_is_refused() {
-    let base = tempfile::tempdir().unwrap();
-    let path = base.path().join("b.tar");
+    let (_base, path) = place();
     let mut archive = tar::Builder::new(File::create(&path).unwrap());
     for number in 0..=toolgate_policy::limits::load::BUNDLE_ENTRIES_MAX {
-        let mut header = tar::Header::new_ustar();
-        header.set_entry_type(tar::EntryType::Directory);
+        let mut header = header(tar::EntryType::Directory, 0);
         header.set_path(format!("d{number}/")).unwrap();
-        header.set_size(0);
         header.set_cksum();
         archive.append(&header, io::empty()).unwrap();
     }

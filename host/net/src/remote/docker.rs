@@ -20,10 +20,8 @@ use zeroize::Zeroizing;
 /// Names of Docker Hub, whose credentials are stored under one of them and used for all.
 const HUB: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 
-/// Credentials for a repository, as the value of `Authorization`, if there are any.
-///
-/// # Errors
-/// A sentence with the fault and its remedy.
+/// Credentials for a repository, as the value of `Authorization`, if there are any. An error is a sentence with the
+/// fault and its remedy.
 pub(super) fn credentials(
     path: &Path,
     registry: &RequestTarget,

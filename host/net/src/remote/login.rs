@@ -13,12 +13,9 @@ use toolgate_policy::load::reference::Reference;
 use super::{Client, FetchError, docker};
 use crate::egress::fetch::RequestParts;
 
-/// Access requested for a repository.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Actions {
-    Pull,
-    Push,
-}
+/// Access requested for a repository, as the scope of a token names it.
+pub(super) const PULL: &str = "pull";
+pub(super) const PUSH: &str = "pull,push";
 
 #[derive(Default)]
 pub(super) struct Login {
@@ -32,7 +29,7 @@ pub(super) struct Login {
 pub(super) async fn log_in(
     client: &Client<'_>,
     reference: &Reference,
-    actions: Actions,
+    actions: &str,
 ) -> Result<Login, FetchError> {
     let home = reference.home();
     let (status, headers) = client.head(home, &RequestParts::default()).await?;
@@ -71,13 +68,9 @@ pub(super) async fn log_in(
 fn services(
     client: &Client<'_>,
     reference: &Reference,
-    actions: Actions,
+    actions: &str,
     asked: &[Challenge],
 ) -> Vec<Result<FetchPermit, FetchPermitError>> {
-    let actions = match actions {
-        Actions::Pull => "pull",
-        Actions::Push => "pull,push",
-    };
     let scope = format!("repository:{}:{actions}", reference.repository());
     let named = client.remote.tokens.as_ref();
     let service = |challenge: &Challenge| match challenge {

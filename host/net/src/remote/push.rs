@@ -12,7 +12,7 @@ use toolgate_policy::load::reference::{Reference, Version};
 use toolgate_signature::SignatureFile;
 
 use super::artefact::{self, ArtefactError, ComponentInterfaces, Descriptor, INDEX, MANIFEST};
-use super::login::Actions;
+use super::login::PUSH;
 use super::session::Session;
 use super::{FetchError, Fetcher};
 use crate::egress::fetch::RequestParts;
@@ -47,7 +47,7 @@ impl Fetcher {
         parts: &Parts<'_>,
     ) -> Result<Pushed, FetchError> {
         self.run(remote, async |client| {
-            let session = Session::open(client, reference, Actions::Push).await?;
+            let session = Session::open(client, reference, PUSH).await?;
             let config = artefact::config(parts.artifact.digest(), parts.interfaces);
             session.put_blob(&config).await?;
             session.put_blob(parts.artifact.bytes()).await?;

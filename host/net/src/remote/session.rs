@@ -1,6 +1,6 @@
 //! An authenticated session with a registry. Manifests and blobs are checked against their digests.
 
-use http::header::{ACCEPT, HeaderName};
+use http::header::ACCEPT;
 use toolgate_base::artifact::Artifact;
 use toolgate_base::secret::Secret;
 use toolgate_policy::Digest;
@@ -9,7 +9,7 @@ use toolgate_policy::load::fetch::{FetchPermit, Follow};
 use toolgate_policy::load::reference::{Reference, Version};
 
 use super::artefact::{self, ArtefactError, Descriptor, INDEX, MANIFEST};
-use super::login::{Actions, Login, log_in};
+use super::login::{Login, log_in};
 use super::{Arrived, Client, FetchError};
 use crate::egress::fetch::RequestParts;
 
@@ -23,7 +23,7 @@ impl<'a> Session<'a> {
     pub(super) async fn open(
         client: &'a Client<'a>,
         reference: &'a Reference,
-        actions: Actions,
+        actions: &str,
     ) -> Result<Self, FetchError> {
         let login = log_in(client, reference, actions).await?;
         Ok(Self { client, reference, login })
@@ -74,8 +74,7 @@ impl<'a> Session<'a> {
         follow: Follow,
         bytes_max: u64,
     ) -> Result<Arrived, FetchError> {
-        const ACCEPTED: HeaderName = ACCEPT;
-        let headers = vec![(ACCEPTED, format!("{MANIFEST}, {INDEX}, application/octet-stream"))];
+        let headers = vec![(ACCEPT, format!("{MANIFEST}, {INDEX}, application/octet-stream"))];
         let request_parts = RequestParts { headers, authorization: self.authorization(), body: None };
         let fetched = self.client.fetch(permit, &request_parts, follow, bytes_max).await;
         fetched.map_err(|error| self.with_advice(error))

@@ -1,6 +1,5 @@
 //! `clock`: the precision of the time a plugin sees.
 
-use super::Effects;
 use crate::InvalidValueError;
 
 /// Precision of the clocks. Without a grant: coarse.
@@ -38,10 +37,7 @@ pub struct Pass {
 pub struct ClockDeniedError;
 
 impl Grant {
-    /// Reads `none`, `coarse` or `precise`.
-    ///
-    /// # Errors
-    /// Any other text.
+    /// Reads `none`, `coarse` or `precise`. Refuses any other text.
     pub fn parse(text: &str) -> Result<Self, InvalidValueError> {
         match text {
             "none" => Ok(Self::None),
@@ -62,15 +58,7 @@ impl Grant {
         }
     }
 
-    /// Effects of the grant: none.
-    pub fn effects(self) -> Effects {
-        Effects::default()
-    }
-
-    /// Checks that a guest may read a clock.
-    ///
-    /// # Errors
-    /// [`ClockDeniedError`] when the grant says `none`.
+    /// Checks that a guest may read a clock. Refused when the grant says `none`.
     pub fn allow(self) -> Result<Pass, ClockDeniedError> {
         match self {
             Self::None => Err(ClockDeniedError),

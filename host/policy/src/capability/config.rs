@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::Effects;
 use crate::redact::inline_table;
 
 /// The values. Empty: every key is absent.
@@ -23,11 +22,6 @@ impl Grant {
     /// The table that grants it, as an operator would write it.
     pub fn written(&self) -> String {
         inline_table(&self.0)
-    }
-
-    /// Effects of the grant: none, since the operator wrote the values for the plugin.
-    pub fn effects(&self) -> Effects {
-        Effects::default()
     }
 
     /// Allows a guest to read every granted value.

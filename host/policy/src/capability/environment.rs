@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::Effects;
 use crate::InvalidValueError;
 use crate::redact::inline_table;
 
@@ -16,10 +15,8 @@ pub struct Grant(BTreeMap<String, String>);
 pub struct Pass<'a>(&'a BTreeMap<String, String>);
 
 impl Grant {
-    /// Checks what an operator wrote.
-    ///
-    /// # Errors
-    /// Names that no environment can hold (POSIX.1-2017, 8.1), and values with a NUL.
+    /// Checks what an operator wrote. Refuses names that no environment can hold (POSIX.1-2017, 8.1), and values with a
+    /// NUL.
     pub fn new(variables: BTreeMap<String, String>) -> Result<Self, Vec<InvalidValueError>> {
         let mut problems = Vec::new();
         for (name, value) in &variables {
@@ -39,11 +36,6 @@ impl Grant {
     /// The table that grants it, as an operator would write it.
     pub fn written(&self) -> String {
         inline_table(&self.0)
-    }
-
-    /// Effects of the grant: none, since the operator wrote the values for the plugin.
-    pub fn effects(&self) -> Effects {
-        Effects::default()
     }
 
     /// Allows a guest to see every granted variable.

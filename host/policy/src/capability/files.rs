@@ -86,10 +86,7 @@ pub enum FilesDeniedError {
 }
 
 impl Grant {
-    /// Checks what an operator wrote.
-    ///
-    /// # Errors
-    /// Everything that is wrong, each with its place.
+    /// Checks what an operator wrote. Names everything that is wrong, each with its place.
     pub fn new(mounts: Vec<MountText>) -> Result<Self, Vec<InvalidValueError>> {
         let mut checked: Vec<Mount> = Vec::new();
         let mut problems = Vec::new();
@@ -119,18 +116,12 @@ impl Grant {
                         .to_owned(),
                 );
             }
-            let open_max = FILES_OPEN_MAX.check(open_max.unwrap_or(FILES_OPEN_MAX.default.cast_signed()));
             let room = Quota::new(room, &FILES_BYTES_MAX, &FILES_ENTRIES_MAX);
-            match (room, open_max) {
-                (Ok(room), Ok(open_max)) => checked.push(Mount { host, guest, access, room, open_max }),
-                (room, open_max) => {
-                    for problem in room.err().into_iter().flatten() {
-                        note(&problem.at, problem.why.clone());
-                    }
-                    if let Err(why) = open_max {
-                        note(FILES_OPEN_MAX.name, why);
-                    }
-                }
+            let room = room.map_err(|found| found.into_iter().for_each(|p| note(&p.at, p.why)));
+            let open_max = FILES_OPEN_MAX.check(open_max.unwrap_or(FILES_OPEN_MAX.default.cast_signed()));
+            let open_max = open_max.map_err(|why| note(FILES_OPEN_MAX.name, why));
+            if let (Ok(room), Ok(open_max)) = (room, open_max) {
+                checked.push(Mount { host, guest, access, room, open_max });
             }
         }
         if problems.is_empty() { Ok(Self(checked)) } else { Err(problems) }
@@ -150,10 +141,8 @@ impl Grant {
         }
     }
 
-    /// Checks that a guest may make this use of the mount with this index.
-    ///
-    /// # Errors
-    /// [`FilesDeniedError`] for a write to a read-only mount, or when nothing is granted there.
+    /// Checks that a guest may make this use of the mount with this index. Refuses a write to a read-only mount, and
+    /// everything where nothing is granted.
     pub fn allow(&self, mount: usize, wanted: Use) -> Result<Pass, FilesDeniedError> {
         let found = self.0.get(mount).ok_or(FilesDeniedError::NotGranted)?;
         match (found.access, wanted) {
@@ -167,19 +156,14 @@ impl Grant {
 
     /// Checks that a guest may read kind, size and times of an open descriptor below the mount with this index. Opening
     /// it was checked before.
-    ///
-    /// # Errors
-    /// [`FilesDeniedError::NotGranted`].
     pub fn allow_look(&self, mount: usize) -> Result<Pass, FilesDeniedError> {
         let found = self.0.get(mount).ok_or(FilesDeniedError::NotGranted)?;
         Ok(Pass { mount, wanted: None, room: found.room })
     }
 
     /// Index of the innermost mount that contains an absolute guest path, as guest libraries choose it. Symbolic links
-    /// are not resolved here; the kernel confines them when they are followed.
-    ///
-    /// # Errors
-    /// [`FilesDeniedError::NotGranted`], or [`FilesDeniedError::Outside`] for a path whose `..` climb out of the mount.
+    /// are not resolved here; the kernel confines them when they are followed. Refuses a path whose `..` climb out of
+    /// the mount.
     pub fn locate(&self, path: &str) -> Result<usize, FilesDeniedError> {
         let below = |mount: &Mount| match path.strip_prefix(mount.guest.as_str()) {
             Some(rest) if rest.is_empty() || rest.starts_with('/') || mount.guest == "/" => {
@@ -215,8 +199,7 @@ impl Grant {
 
 /// The line that grants these folders, as an operator would write it.
 pub fn written(mounts: &[Mount]) -> String {
-    let mounts: Vec<String> = mounts.iter().map(Mount::written).collect();
-    super::list(&mounts)
+    super::list(mounts.iter().map(Mount::written))
 }
 
 impl Mount {

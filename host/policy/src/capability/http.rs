@@ -97,20 +97,9 @@ pub enum HttpDeniedError {
 }
 
 impl Grant {
-    /// Checks what an operator wrote.
-    ///
-    /// # Errors
-    /// Everything that is wrong, each with its place.
+    /// Checks what an operator wrote. Names everything that is wrong, each with its place.
     pub fn new(rules: Vec<RuleText>) -> Result<Self, Vec<InvalidValueError>> {
-        let mut checked = Vec::new();
-        let mut problems = Vec::new();
-        for (index, text) in rules.into_iter().enumerate() {
-            match Rule::new(text) {
-                Ok(rule) => checked.push(rule),
-                Err(found) => problems.extend(found.into_iter().map(|p| p.under(&format!("[{index}]")))),
-            }
-        }
-        if problems.is_empty() { Ok(Self(checked)) } else { Err(problems) }
+        super::each(rules, Rule::new).map(Self)
     }
 
     /// The rules, in the operator's order.
@@ -136,14 +125,10 @@ impl Grant {
 
     /// The line that grants it, as an operator would write it.
     pub fn written(&self) -> String {
-        let rules: Vec<String> = self.0.iter().map(Rule::written).collect();
-        super::list(&rules)
+        written(&self.0)
     }
 
     /// Checks that a guest may send this request. The first rule that covers it applies.
-    ///
-    /// # Errors
-    /// [`HttpDeniedError::NotGranted`] when none does.
     pub fn allow(&self, target: RequestTarget) -> Result<Pass, HttpDeniedError> {
         match self.0.iter().enumerate().find(|(_, rule)| rule.covers(&target)) {
             Some((index, rule)) => Ok(Pass { target, rule: rule.clone(), index }),
@@ -251,10 +236,7 @@ impl Rule {
 
     /// The rule as an operator would write it, without defaults.
     pub fn written(&self) -> String {
-        let texts = |texts: &[String]| {
-            let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
-            format!("[{}]", texts.join(", "))
-        };
+        let texts = |texts: &[String]| super::list(texts.iter().map(|text| quoted(text)));
         let mut keys = Vec::new();
         if self.scheme == Scheme::Http {
             keys.push(r#"scheme = "http""#.to_owned());
@@ -291,6 +273,11 @@ impl Lack {
             Self::Path => format!("the path is {}, the rule's are {}", target.path(), rule.paths.join(" ")),
         }
     }
+}
+
+/// The line that grants these rules, as an operator would write it.
+pub(crate) fn written(rules: &[Rule]) -> String {
+    super::list(rules.iter().map(Rule::written))
 }
 
 /// Refuses a secret that could go to several hosts, or over plain HTTP to another machine.

@@ -35,10 +35,8 @@ pub struct KeyvalueSizeError {
 }
 
 impl Grant {
-    /// Checks what an operator wrote; without any key no store is granted.
-    ///
-    /// # Errors
-    /// Everything that is wrong, each with its key.
+    /// Checks what an operator wrote; without any key no store is granted. Names everything that is wrong, each with
+    /// its key.
     pub fn new(room: QuotaText) -> Result<Self, Vec<InvalidValueError>> {
         let granted = room.bytes_max.is_some() || room.entries_max.is_some();
         let room = Quota::new(room, &KEYVALUE_BYTES_MAX, &KEYVALUE_ENTRIES_MAX)?;
@@ -83,10 +81,8 @@ impl Pass<'_> {
         self.room
     }
 
-    /// Checks that a key of `key` bytes and a value of `value` bytes are within the limits.
-    ///
-    /// # Errors
-    /// [`KeyvalueSizeError`] for the first that is over.
+    /// Checks that a key of `key` bytes and a value of `value` bytes are within the limits. Names the first that is
+    /// over.
     pub fn entry(&self, key: usize, value: usize) -> Result<(), KeyvalueSizeError> {
         let over = |name, limit: u64| Err(KeyvalueSizeError { name, limit });
         if key as u64 > KEYVALUE_KEY_BYTES_MAX {

@@ -1,6 +1,5 @@
 //! `random`: the source of a plugin's random numbers.
 
-use super::Effects;
 use crate::InvalidValueError;
 
 /// Source of random numbers. Without a grant: the system's generator.
@@ -28,10 +27,7 @@ pub struct Pass {
 pub struct RandomDeniedError;
 
 impl Grant {
-    /// Reads `none`, `secure` or `seeded:N`.
-    ///
-    /// # Errors
-    /// Any other text.
+    /// Reads `none`, `secure` or `seeded:N`. Refuses any other text.
     pub fn parse(text: &str) -> Result<Self, InvalidValueError> {
         let unknown = || {
             InvalidValueError::new(format!(
@@ -57,15 +53,7 @@ impl Grant {
         }
     }
 
-    /// Effects of the grant: none.
-    pub fn effects(self) -> Effects {
-        Effects::default()
-    }
-
-    /// Checks that a guest may have random numbers.
-    ///
-    /// # Errors
-    /// [`RandomDeniedError`] when the grant says `none`.
+    /// Checks that a guest may have random numbers. Refused when the grant says `none`.
     pub fn allow(self) -> Result<Pass, RandomDeniedError> {
         match self {
             Self::None => Err(RandomDeniedError),

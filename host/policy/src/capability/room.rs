@@ -39,10 +39,8 @@ pub struct QuotaExceededError {
 }
 
 impl Quota {
-    /// Checks what an operator wrote; a missing key takes the limit's default.
-    ///
-    /// # Errors
-    /// Everything that is wrong, each with its key.
+    /// Checks what an operator wrote; a missing key takes the limit's default. Names everything that is wrong, each
+    /// with its key.
     pub fn new(text: QuotaText, bytes: &Limit, entries: &Limit) -> Result<Self, Vec<InvalidValueError>> {
         let mut problems = Vec::new();
         let mut checked = |name, limit: &Limit, value: Option<i64>| match value.map(|v| limit.check(v)) {
@@ -89,9 +87,6 @@ impl Quota {
     }
 
     /// Checks that usage may go from `before` to `after`. Shrinking is always allowed, even above the quota.
-    ///
-    /// # Errors
-    /// [`QuotaExceededError`], with the limit.
     pub fn grow(&self, before: Usage, after: Usage) -> Result<(), QuotaExceededError> {
         if after.bytes > self.bytes_max && after.bytes > before.bytes {
             return Err(QuotaExceededError { name: BYTES_MAX, limit: self.bytes_max });

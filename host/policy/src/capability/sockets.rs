@@ -92,20 +92,9 @@ pub enum SocketsDeniedError {
 }
 
 impl Grant {
-    /// Checks what an operator wrote.
-    ///
-    /// # Errors
-    /// Everything that is wrong, each with its place.
+    /// Checks what an operator wrote. Names everything that is wrong, each with its place.
     pub fn new(rules: Vec<RuleText>) -> Result<Self, Vec<InvalidValueError>> {
-        let mut checked = Vec::new();
-        let mut problems = Vec::new();
-        for (index, text) in rules.into_iter().enumerate() {
-            match Rule::new(&text) {
-                Ok(rule) => checked.push(rule),
-                Err(found) => problems.extend(found.into_iter().map(|p| p.under(&format!("[{index}]")))),
-            }
-        }
-        if problems.is_empty() { Ok(Self { rules: checked, listening: false }) } else { Err(problems) }
+        super::each(rules, Rule::new).map(|rules| Self { rules, listening: false })
     }
 
     /// The rules, in the operator's order.
@@ -142,9 +131,6 @@ impl Grant {
     }
 
     /// Checks that a guest may have `name` resolved: a rule must have it.
-    ///
-    /// # Errors
-    /// [`SocketsDeniedError::HostNameError`], [`SocketsDeniedError::NameNotGranted`].
     pub fn allow_lookup(&self, name: &str) -> Result<Lookup, SocketsDeniedError> {
         // Guests write IPv6 addresses without brackets.
         let host = name.parse().map(Host::Address).or_else(|_| Host::parse(name))?;
@@ -157,9 +143,6 @@ impl Grant {
 
     /// Checks that a guest may connect or send to this address. A rule must have the address itself, or a name that
     /// resolved to it in this call. `own` are the addresses of this machine's interfaces.
-    ///
-    /// # Errors
-    /// [`SocketsDeniedError::NotGranted`] when no rule covers it.
     pub fn allow(
         &self,
         found: &Found,
@@ -187,15 +170,11 @@ impl Grant {
 
 /// The line that grants these rules, as an operator would write it.
 pub fn written(rules: &[Rule]) -> String {
-    let rules: Vec<String> = rules.iter().map(Rule::written).collect();
-    super::list(&rules)
+    super::list(rules.iter().map(Rule::written))
 }
 
 /// Checks that a guest may bind a socket to `address`. Toolchains bind to the unspecified address and port 0 before
 /// they send; anything else could accept traffic.
-///
-/// # Errors
-/// [`SocketsDeniedError::Bind`].
 pub fn may_bind(address: SocketAddr) -> Result<(), SocketsDeniedError> {
     if address.ip().is_unspecified() && address.port() == 0 {
         Ok(())
@@ -255,7 +234,7 @@ impl Rule {
         format!("{{ {} }}", keys.join(", "))
     }
 
-    fn new(text: &RuleText) -> Result<Self, Vec<InvalidValueError>> {
+    fn new(text: RuleText) -> Result<Self, Vec<InvalidValueError>> {
         let mut problems = Vec::new();
         let protocol = match text.protocol.as_deref() {
             None | Some("tcp") => Protocol::Tcp,

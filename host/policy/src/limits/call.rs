@@ -87,25 +87,18 @@ impl CallLimit {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|limit| limit.name() == name)
     }
-
-    const fn index(self) -> usize {
-        self as usize
-    }
 }
 
 impl CallLimits {
     /// The value of `limit`.
     pub fn get(&self, limit: CallLimit) -> u64 {
-        self.0.get(limit.index()).copied().unwrap_or(limit.spec().default)
+        self.0.get(limit as usize).copied().unwrap_or(limit.spec().default)
     }
 
-    /// The same bounds with `limit` at `value`.
-    ///
-    /// # Errors
-    /// A sentence that names the range, when `value` is outside.
+    /// The same bounds with `limit` at `value`. An error names the range.
     pub fn set(&mut self, limit: CallLimit, value: i64) -> Result<(), String> {
         let value = limit.spec().check(value)?;
-        if let Some(slot) = self.0.get_mut(limit.index()) {
+        if let Some(slot) = self.0.get_mut(limit as usize) {
             *slot = value;
         }
         Ok(())
@@ -361,5 +354,30 @@ pub const CRASH_CHARS_MAX: usize = 300;
 pub const LEARN_TIMES_MAX: u16 = 100;
 
 #[cfg(test)]
-#[path = "call_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_lie_within_their_ceilings_and_names_are_distinct() {
+        for limit in CallLimit::ALL {
+            let spec = limit.spec();
+            assert!((1..=spec.ceiling).contains(&spec.default), "{}", spec.name);
+            assert_eq!(CallLimit::from_name(spec.name), Some(limit));
+            assert_eq!(CallLimits::default().get(limit), spec.default);
+        }
+    }
+
+    #[test]
+    fn a_value_is_taken_up_to_its_ceiling_and_refused_beyond() {
+        for limit in CallLimit::ALL {
+            let ceiling = i64::try_from(limit.spec().ceiling).unwrap_or(i64::MAX);
+            let mut limits = CallLimits::default();
+            assert_eq!(limits.set(limit, ceiling), Ok(()));
+            assert_eq!(limits.get(limit), limit.spec().ceiling);
+            for refused in [ceiling + 1, 0, -1] {
+                assert!(limits.set(limit, refused).is_err(), "{} = {refused}", limit.name());
+            }
+            assert_eq!(limits.get(limit), limit.spec().ceiling);
+        }
+    }
+}

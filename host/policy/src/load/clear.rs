@@ -5,7 +5,7 @@ use super::grant::{Effective, Grants, UnmetGrantError};
 use super::lint::{Allowed, Finding};
 use super::manifest::RequestedCapabilities;
 use super::pin::{self, Approved, Pin, PinChangeError, PluginState};
-use super::trust::Trusted;
+use super::trust::{Trusted, join};
 use crate::Digest;
 use crate::limits::call::CallLimits;
 use crate::redact::printable;
@@ -110,10 +110,8 @@ pub struct ClearanceInput<'a> {
     pub approved: Approved<'a>,
 }
 
-/// Decides whether the plugin may be compiled and run.
-///
-/// # Errors
-/// Every reason against it; the changes since the approval, if they are the only one.
+/// Decides whether the plugin may be compiled and run. Names every reason against it; the changes since the approval,
+/// if they are the only one.
 pub fn clear(
     trusted: Trusted,
     case: &ClearanceInput<'_>,
@@ -165,10 +163,8 @@ pub fn clear(
     Ok(Clearance { trusted, requested: case.requested.clone(), effective, limits, engine, isolation, pin })
 }
 
-/// Decides whether lint findings may pass. Applied again to texts that a plugin gives only when it runs.
-///
-/// # Errors
-/// Each finding that the operator does not allow.
+/// Decides whether lint findings may pass. Applied again to texts that a plugin gives only when it runs. Names each
+/// finding that the operator does not allow.
 pub fn check_lints(findings: &[Finding], allowed: &Allowed) -> Result<(), Vec<RefusalError>> {
     let refused: Vec<RefusalError> = findings
         .iter()
@@ -177,10 +173,6 @@ pub fn check_lints(findings: &[Finding], allowed: &Allowed) -> Result<(), Vec<Re
         .map(RefusalError::Lint)
         .collect();
     if refused.is_empty() { Ok(()) } else { Err(refused) }
-}
-
-fn join(reasons: &[impl ToString]) -> String {
-    reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl Clearance {
@@ -210,9 +202,6 @@ impl Clearance {
     }
 
     /// Checks that the plugin's answer about its dynamic tools (`None` if it has none) is the approved one.
-    ///
-    /// # Errors
-    /// [`PinChangeError`] when it differs.
     pub fn check_dynamic_surface(&self, surface: Option<Digest>) -> Result<(), PinChangeError> {
         self.pin.as_ref().map_or(Ok(()), |pin| pin::compare_surface(pin, surface))
     }
@@ -246,15 +235,10 @@ mod tests {
 
     fn trusted(digest: Digest) -> Trusted {
         let key = KeyId::of_spki(b"key");
+        let signer = Signer { id: "v".into(), key, identity: None, valid_from: None, valid_until: None };
         let parts = Parts {
             version: 1,
-            signers: vec![Signer {
-                id: "v".into(),
-                key,
-                identity: None,
-                valid_from: None,
-                valid_until: None,
-            }],
+            signers: vec![signer],
             roles: vec![Role { name: "publisher".into(), threshold: 1, signers: vec!["v".into()] }],
             rules: vec![RoleRule { plugin: Pattern::parse("*").unwrap(), require: vec!["publisher".into()] }],
             ..Parts::default()
@@ -303,11 +287,8 @@ mod tests {
     #[test]
     fn every_reason_is_told_at_once() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
-        let asked = RequestedCapabilities::from_imports(
-            ["wasi:http/types@0.2.0", "wasi:config/store@0.2.0-rc.1"],
-            false,
-        )
-        .unwrap();
+        let imports = ["wasi:http/types@0.2.0", "wasi:config/store@0.2.0-rc.1"];
+        let asked = RequestedCapabilities::from_imports(imports, false).unwrap();
         let findings = lint::text("a text", "\u{1b}[2J<!-- -->");
         let allowed = Allowed::from([Lint::HtmlComment]);
         let case = ClearanceInput {

@@ -87,18 +87,12 @@ pub enum FetchPermitError {
 impl FetchPermit {
     /// A request to the operator's URL. With `private` it and its redirects may reach private networks; otherwise only
     /// a loopback host written by the operator may.
-    ///
-    /// # Errors
-    /// [`FetchPermitError::Malformed`], [`FetchPermitError::Plain`].
     pub fn new(method: &str, url: &str, private: bool) -> Result<Self, FetchPermitError> {
         let target = parse(method, url)?;
         Ok(Self { home: Home::of(&target, private), target, redirects: 0, credentials: true })
     }
 
     /// Another request to the same host.
-    ///
-    /// # Errors
-    /// [`FetchPermitError::Malformed`].
     pub fn at(&self, method: &str, path_and_query: &str) -> Result<Self, FetchPermitError> {
         Self::new(method, &format!("{}{path_and_query}", base(&self.home.root)), self.home.private)
     }
@@ -184,9 +178,6 @@ impl FetchPermit {
 
 impl TokenService {
     /// Reads what an operator wrote: the URL, and the registry's name at the service if it is not its host.
-    ///
-    /// # Errors
-    /// [`FetchPermitError::Malformed`], [`FetchPermitError::Plain`], [`FetchPermitError::Query`].
     pub fn new(realm: &str, service: Option<String>) -> Result<Self, FetchPermitError> {
         let realm = parse("GET", realm)?;
         match realm.path_and_query() == realm.path() {

@@ -47,6 +47,15 @@ pub struct Effective {
     pub random: random::Grant,
 }
 
+/// One key of the grants.
+struct Granted {
+    word: Capability,
+    /// Its value, as an operator would write it.
+    value: String,
+    /// Whether it refuses every use.
+    is_idle: bool,
+}
+
 /// A capability whose request and grant do not match.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnmetGrantError {
@@ -61,56 +70,43 @@ pub enum UnmetGrantError {
 impl Grants {
     /// Whether the grant has this key.
     pub fn has(&self, capability: Capability) -> bool {
-        match capability {
-            Capability::Files => self.files.is_some(),
-            Capability::Http => self.http.is_some(),
-            Capability::Sockets => self.sockets.is_some(),
-            Capability::Environment => self.environment.is_some(),
-            Capability::Config => self.config.is_some(),
-            Capability::Keyvalue => self.keyvalue.is_some(),
-            Capability::Clock => self.clock.is_some(),
-            Capability::Random => self.random.is_some(),
-        }
+        self.granted().any(|granted| granted.word == capability)
     }
 
     /// Capabilities that a plugin needs and whose grant refuses every use. Those only a toolchain imports are left out.
     pub fn idle(&self, asked: &RequestedCapabilities) -> Vec<Capability> {
-        let is_idle = |word: &Capability| match word {
-            Capability::Files => self.files.as_ref().is_some_and(|grant| grant.mounts().is_empty()),
-            Capability::Http => self.http.as_ref().is_some_and(|grant| grant.rules().is_empty()),
-            Capability::Sockets => self.sockets.as_ref().is_some_and(|grant| grant.rules().is_empty()),
-            Capability::Environment => {
-                self.environment.as_ref().is_some_and(|grant| grant.allow().variables().is_empty())
-            }
-            Capability::Config => self.config.as_ref().is_some_and(|grant| grant.allow().values().is_empty()),
-            Capability::Keyvalue => self.keyvalue.as_ref().is_some_and(|grant| grant.room().is_none()),
-            Capability::Clock => self.clock.is_some_and(|grant| grant.allow().is_err()),
-            Capability::Random => self.random.is_some_and(|grant| grant.allow().is_err()),
-        };
-        let needed = asked.needs().iter().copied().filter(|word| asked.toolchain_of(*word).is_none());
-        needed.filter(is_idle).collect()
+        let is_needed = |word| asked.needs().contains(&word) && asked.toolchain_of(word).is_none();
+        let idle = self.granted().filter(|granted| granted.is_idle && is_needed(granted.word));
+        idle.map(|granted| granted.word).collect()
     }
 
     /// The lines under `[plugin.grant]`, as an operator would write them.
     pub fn written(&self) -> Vec<String> {
-        let Self { files, http, sockets, environment, config, keyvalue, clock, random } = self;
-        let lines = [
-            files.as_ref().map(|grant| format!("files = {}", files::written(grant.mounts()))),
-            http.as_ref().map(|grant| format!("http = {}", grant.written())),
-            sockets.as_ref().map(|grant| format!("sockets = {}", grant.written())),
-            environment.as_ref().map(|grant| format!("environment = {}", grant.written())),
-            config.as_ref().map(|grant| format!("config = {}", grant.written())),
-            keyvalue.as_ref().map(|grant| format!("keyvalue = {}", grant.written())),
-            clock.map(|grant| format!("clock = {}", quoted(grant.word()))),
-            random.map(|grant| format!("random = {}", quoted(&grant.word()))),
-        ];
-        lines.into_iter().flatten().collect()
+        self.granted().map(|Granted { word, value, .. }| format!("{word} = {value}")).collect()
     }
 
-    /// The requested part of these grants.
-    ///
-    /// # Errors
-    /// Every capability whose request and grant do not match.
+    /// The keys that are there, in the order of [`Capability::ALL`].
+    fn granted(&self) -> impl Iterator<Item = Granted> {
+        let Self { files, http, sockets, environment, config, keyvalue, clock, random } = self;
+        let of = |word, value, is_idle| Granted { word, value, is_idle };
+        let all = [
+            files
+                .as_ref()
+                .map(|it| of(Capability::Files, files::written(it.mounts()), it.mounts().is_empty())),
+            http.as_ref().map(|it| of(Capability::Http, it.written(), it.rules().is_empty())),
+            sockets.as_ref().map(|it| of(Capability::Sockets, it.written(), it.rules().is_empty())),
+            environment
+                .as_ref()
+                .map(|it| of(Capability::Environment, it.written(), it.allow().variables().is_empty())),
+            config.as_ref().map(|it| of(Capability::Config, it.written(), it.allow().values().is_empty())),
+            keyvalue.as_ref().map(|it| of(Capability::Keyvalue, it.written(), it.room().is_none())),
+            clock.map(|it| of(Capability::Clock, quoted(it.word()), it.allow().is_err())),
+            random.map(|it| of(Capability::Random, quoted(&it.word()), it.allow().is_err())),
+        ];
+        all.into_iter().flatten()
+    }
+
+    /// The requested part of these grants. Names every capability whose request and grant do not match.
     pub fn meet(&self, asked: &RequestedCapabilities) -> Result<Effective, Vec<UnmetGrantError>> {
         let unmet: Vec<UnmetGrantError> = Capability::ALL
             .into_iter()
@@ -147,21 +143,11 @@ impl Effective {
         Self { clock: clock::Grant::StillAtZero, ..Self::nothing() }
     }
 
-    /// Combined effects.
+    /// Combined effects. Values that the operator wrote for the plugin, clocks and random numbers have none.
     pub fn effects(&self) -> Effects {
-        let Self { files, http, sockets, environment, config, keyvalue, clock, random } = self;
-        [
-            files.effects(),
-            http.effects(),
-            sockets.effects(),
-            environment.effects(),
-            config.effects(),
-            keyvalue.effects(),
-            clock.effects(),
-            random.effects(),
-        ]
-        .into_iter()
-        .fold(Effects::default(), Effects::and)
+        let Self { files, http, sockets, environment: _, config: _, keyvalue, clock: _, random: _ } = self;
+        let effects = [files.effects(), http.effects(), sockets.effects(), keyvalue.effects()];
+        effects.into_iter().fold(Effects::default(), Effects::and)
     }
 }
 
@@ -169,13 +155,14 @@ impl Effective {
 mod tests {
     use super::*;
 
+    fn asked<const N: usize>(imports: [&str; N]) -> RequestedCapabilities {
+        RequestedCapabilities::from_imports(imports, false).unwrap()
+    }
+
     #[test]
     fn a_need_without_a_grant_and_a_grant_without_an_ask_are_both_refused_and_all_are_named() {
-        let asked = RequestedCapabilities::from_imports(
-            ["wasi:http/types@0.2.6", "wasi:config/store@0.2.0-rc.1", "wasi:clocks/wall-clock@0.2.6"],
-            false,
-        )
-        .unwrap();
+        let asked =
+            asked(["wasi:http/types@0.2.6", "wasi:config/store@0.2.0-rc.1", "wasi:clocks/wall-clock@0.2.6"]);
         let grants = Grants { files: Some(files::Grant::default()), ..Grants::default() };
         assert_eq!(
             grants.meet(&asked),
@@ -189,9 +176,7 @@ mod tests {
 
     #[test]
     fn an_empty_grant_meets_a_need_and_gives_nothing() {
-        let asked =
-            RequestedCapabilities::from_imports(["wasi:http/types@0.2.6", "wasi:sockets/tcp@0.2.6"], false)
-                .unwrap();
+        let asked = asked(["wasi:http/types@0.2.6", "wasi:sockets/tcp@0.2.6"]);
         let grants = Grants {
             http: Some(http::Grant::default()),
             sockets: Some(sockets::Grant::default()),
@@ -203,11 +188,11 @@ mod tests {
     #[test]
     fn a_grant_that_refuses_all_that_is_needed_is_named_but_for_what_a_toolchain_imports() {
         use crate::load::toolchain::Toolchain;
-        let asked = RequestedCapabilities::from_imports(
-            ["wasi:sockets/tcp@0.2.6", "wasi:keyvalue/store@0.2.0-draft", "wasi:filesystem/types@0.2.6"],
-            false,
-        )
-        .unwrap();
+        let asked = asked([
+            "wasi:sockets/tcp@0.2.6",
+            "wasi:keyvalue/store@0.2.0-draft",
+            "wasi:filesystem/types@0.2.6",
+        ]);
         let grants = Grants {
             files: Some(files::Grant::default()),
             sockets: Some(sockets::Grant::default()),
@@ -226,11 +211,7 @@ mod tests {
 
     #[test]
     fn what_may_be_used_and_is_not_granted_has_its_default() {
-        let asked = RequestedCapabilities::from_imports(
-            ["wasi:clocks/wall-clock@0.2.6", "wasi:random/random@0.2.6"],
-            false,
-        )
-        .unwrap();
+        let asked = asked(["wasi:clocks/wall-clock@0.2.6", "wasi:random/random@0.2.6"]);
         let effective = Grants::default().meet(&asked).unwrap();
         assert_eq!((effective.clock, effective.random), (clock::Grant::Coarse, random::Grant::Secure));
         assert!(effective.files.mounts().is_empty());

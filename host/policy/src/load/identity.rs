@@ -12,8 +12,7 @@ use crate::{Digest, InvalidValueError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     issuer: String,
-    san: String,
-    kind: Kind,
+    san: San,
 }
 
 /// A name in a certificate (RFC 5280 §4.2.1.6).
@@ -25,18 +24,9 @@ pub enum San {
     Uri(String),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Email,
-    Uri,
-}
-
 impl Identity {
     /// Reads an issuer, and a name in which `*` matches any characters but `/` and `@`. A pattern must identify the
     /// owner: the domain of an address, and the host and first path segment of a URI, have no star.
-    ///
-    /// # Errors
-    /// [`InvalidValueError`] at `issuer` or `san`.
     pub fn parse(issuer: &str, san: &str) -> Result<Self, InvalidValueError> {
         let host = issuer.strip_prefix("https://").unwrap_or_default();
         if !is_plain(issuer) || issuer.contains(['*', '?', '#']) || host.is_empty() || host.starts_with('/') {
@@ -44,8 +34,8 @@ impl Identity {
                 "write the whole URL of one issuer, such as \"https://token.actions.githubusercontent.com\"";
             return Err(InvalidValueError::at("issuer", why));
         }
-        let kind = check_san(san).map_err(|why| InvalidValueError::at("san", why))?;
-        Ok(Self { issuer: issuer.to_owned(), san: san.to_owned(), kind })
+        let san = pattern(san).map_err(|why| InvalidValueError::at("san", why))?;
+        Ok(Self { issuer: issuer.to_owned(), san })
     }
 
     /// URL of the issuer.
@@ -56,33 +46,43 @@ impl Identity {
     /// Identifier used like a key's. It includes the digest of the root, as another root is another trust anchor. No
     /// SubjectPublicKeyInfo begins like the hashed text, so it equals no key's.
     pub fn id(&self, root: Digest) -> KeyId {
-        let (issuer, san) = (&self.issuer, &self.san);
+        let (issuer, San::Email(san) | San::Uri(san)) = (&self.issuer, &self.san);
         KeyId::of_digest(Digest::of(format!("toolgate identity\0{issuer}\0{san}\0{root}").as_bytes()))
     }
 
     /// Whether the pattern covers a name that `issuer` vouches for.
     pub fn matches(&self, issuer: &str, san: &San) -> bool {
-        let (kind, name) = match san {
-            San::Email(name) => (Kind::Email, name),
-            San::Uri(name) => (Kind::Uri, name),
-        };
-        self.issuer == issuer && self.kind == kind && meet(&self.san, name, false)
+        self.issuer == issuer && self.san.meets(san, false)
     }
 
     /// Whether one name could match both, so that one person's signatures would count twice.
     pub fn overlaps(&self, other: &Self) -> bool {
-        self.issuer == other.issuer && self.kind == other.kind && meet(&self.san, &other.san, true)
+        self.issuer == other.issuer && self.san.meets(&other.san, true)
     }
 }
 
-fn check_san(san: &str) -> Result<Kind, String> {
+impl San {
+    /// Whether this pattern matches a name of the same kind; or, if the other is a pattern too, whether some name
+    /// matches both.
+    fn meets(&self, other: &Self, other_is_pattern: bool) -> bool {
+        match (self, other) {
+            (Self::Email(pattern), Self::Email(other)) | (Self::Uri(pattern), Self::Uri(other)) => {
+                meet(pattern, other, other_is_pattern)
+            }
+            (Self::Email(_), Self::Uri(_)) | (Self::Uri(_), Self::Email(_)) => false,
+        }
+    }
+}
+
+/// Reads a name or a pattern of names.
+fn pattern(san: &str) -> Result<San, String> {
     const EXAMPLES: &str = "such as \"release@example.com\", \"*@example.com\" or \
         \"https://github.com/acme/tool/.github/workflows/release.yml@refs/tags/*\"";
     if !is_plain(san) {
         return Err(format!("write a name of at most {IDENTITY_BYTES_MAX} characters of ASCII, {EXAMPLES}"));
     }
-    let pattern = san.contains('*');
-    if pattern && (san.contains("**") || san.contains(['?', '[', ']', '{', '}', '\\'])) {
+    let is_pattern = san.contains('*');
+    if is_pattern && (san.contains("**") || san.contains(['?', '[', ']', '{', '}', '\\'])) {
         return Err("in a pattern only single stars stand for something; write no ** ? [ ] { } \\".to_owned());
     }
     let any = || Err(format!("this would be anybody; write whose names are meant, {EXAMPLES}"));
@@ -93,14 +93,14 @@ fn check_san(san: &str) -> Result<Kind, String> {
             return Err(format!("it is not a URI; write one, {EXAMPLES}"));
         }
         let named = [scheme, host, first].iter().all(|part| !part.contains('*'));
-        return if pattern && (!named || first.is_empty()) { any() } else { Ok(Kind::Uri) };
+        return if is_pattern && (!named || first.is_empty()) { any() } else { Ok(San::Uri(san.to_owned())) };
     }
     match san.rsplit_once('@') {
         Some((name, domain)) if !name.is_empty() && !domain.is_empty() && !domain.contains('*') => {
-            Ok(Kind::Email)
+            Ok(San::Email(san.to_owned()))
         }
         Some(_) => any(),
-        None if pattern => any(),
+        None if is_pattern => any(),
         None => Err(format!("it is neither an address nor a URI; write one, {EXAMPLES}")),
     }
 }
@@ -109,7 +109,7 @@ fn is_plain(text: &str) -> bool {
     (1..=IDENTITY_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// Whether the pattern matches a name; or, if the second is a pattern too, whether some name matches both.
+/// See [`San::meets`].
 fn meet(pattern: &str, other: &str, other_is_pattern: bool) -> bool {
     let (pattern, other) = (pattern.as_bytes(), other.as_bytes());
     let star = |byte: Option<&u8>, counts: bool| counts && byte == Some(&b'*');
@@ -182,37 +182,25 @@ mod tests {
 
     #[test]
     fn a_name_matches_exactly_or_by_stars_that_stay_within_a_part() {
-        let tags = identity("https://github.com/acme/*/.github/workflows/release.yml@refs/tags/v*");
-        for (pattern, name, meant) in [
-            (identity(WORKFLOW), WORKFLOW, true),
-            (
-                identity(WORKFLOW),
-                "https://github.com/acme/tool/.github/workflows/release.yml@refs/tags/v12",
-                false,
-            ),
-            (
-                identity(WORKFLOW),
-                "xhttps://github.com/acme/tool/.github/workflows/release.yml@refs/tags/v1",
-                false,
-            ),
-            (tags.clone(), WORKFLOW, true),
-            (tags.clone(), "https://github.com/acme//.github/workflows/release.yml@refs/tags/v", true),
-            (tags.clone(), "https://github.com/acme/a/b/.github/workflows/release.yml@refs/tags/v1", false),
-            (
-                tags.clone(),
-                "https://github.com/acme/tool/.github/workflows/release.yml@refs/tags/v1/x",
-                false,
-            ),
-            (tags.clone(), "https://github.com/acme/tool/.github/workflows/release.yml@refs/heads/v1", false),
-            (
-                tags.clone(),
-                "https://github.com/acme/tool@x/.github/workflows/release.yml@refs/tags/v1",
-                false,
-            ),
-            (tags, "https://github.com/acme-evil/tool/.github/workflows/release.yml@refs/tags/v1", false),
+        let release = |repository: &str, of: &str| {
+            format!("https://github.com/{repository}/.github/workflows/release.yml@refs/{of}")
+        };
+        let (one, tags) = (identity(WORKFLOW), identity(&release("acme/*", "tags/v*")));
+        for (pattern, repository, of, meant) in [
+            (&one, "acme/tool", "tags/v1", true),
+            (&one, "acme/tool", "tags/v12", false),
+            (&tags, "acme/tool", "tags/v1", true),
+            (&tags, "acme/", "tags/v", true),
+            (&tags, "acme/a/b", "tags/v1", false),
+            (&tags, "acme/tool", "tags/v1/x", false),
+            (&tags, "acme/tool", "heads/v1", false),
+            (&tags, "acme/tool@x", "tags/v1", false),
+            (&tags, "acme-evil/tool", "tags/v1", false),
         ] {
-            assert_eq!(pattern.matches(ISSUER, &uri(name)), meant, "{pattern:?} {name}");
+            let name = release(repository, of);
+            assert_eq!(pattern.matches(ISSUER, &uri(&name)), meant, "{pattern:?} {name}");
         }
+        assert!(!one.matches(ISSUER, &uri(&format!("x{WORKFLOW}"))));
         let anyone = identity("*@example.com");
         for (name, meant) in [
             ("a@example.com", true),

@@ -26,9 +26,6 @@ impl KeyId {
     }
 
     /// Reads the 64 hexadecimal digits.
-    ///
-    /// # Errors
-    /// [`DigestError`] for any other text.
     pub fn from_hex(text: &str) -> Result<Self, DigestError> {
         Digest::from_hex(text).map(Self)
     }

@@ -11,7 +11,7 @@ use crate::Capability;
 use crate::address::{Host, HostPattern, Reach, is_metadata_name, may_connect};
 use crate::capability::attempt::Attempt;
 use crate::capability::files::{self, Access, Mount, Use};
-use crate::capability::http::{Grant, Rule};
+use crate::capability::http::{self, Grant, Rule};
 use crate::capability::{keyvalue, sockets as socket};
 use crate::redact::{inline_table, is_plain, printable};
 use crate::request::RequestTarget;
@@ -87,8 +87,7 @@ pub fn lesson(present: &Grants, asked: &RequestedCapabilities, refused: &BTreeSe
         lesson.lines.push(format!("files = {}", files::written(&files)));
     }
     if stands(Capability::Http, http.is_empty()) {
-        let rules: Vec<String> = http.iter().map(Rule::written).collect();
-        lesson.lines.push(format!("http = [{}]", rules.join(", ")));
+        lesson.lines.push(format!("http = {}", http::written(&http)));
     }
     if stands(Capability::Sockets, sockets.is_empty()) {
         lesson.lines.push(format!("sockets = {}", socket::written(&sockets)));

@@ -98,11 +98,8 @@ fn what_is_granted_stays_and_a_folder_that_was_written_to_is_raised() {
 
 #[test]
 fn a_rule_that_was_stopped_at_the_address_is_repeated_for_that_request_alone_and_before() {
-    let text = crate::capability::http::RuleText {
-        host: "intra.example".into(),
-        paths: Some(vec!["/*".into()]),
-        ..Default::default()
-    };
+    let text =
+        http::RuleText { host: "intra.example".into(), paths: Some(vec!["/*".into()]), ..Default::default() };
     let present = Grants { http: Some(Grant::new(vec![text]).unwrap()), ..Grants::default() };
     let refused = BTreeSet::from([get("GET", "https://intra.example/a")]);
     let line = lesson(&present, &asked(), &refused).lines[0].clone();
@@ -186,7 +183,7 @@ fn a_store_is_proposed_with_the_default_room_and_one_that_is_there_stays() {
 
 #[test]
 fn a_request_that_was_refused_for_its_headers_is_proposed_with_these_and_before() {
-    let text = crate::capability::http::RuleText {
+    let text = http::RuleText {
         host: "shop.example".into(),
         headers: Some(vec!["via".into()]),
         ..Default::default()

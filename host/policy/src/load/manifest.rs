@@ -45,10 +45,7 @@ const fn powerless_of(wasi: Wasi) -> &'static [&'static str] {
 
 impl RequestedCapabilities {
     /// The request of these imports, by their names in the component, such as `wasi:io/poll@0.2.6`. WASI 0.3 is known
-    /// only if `asynchronous` says that there is an engine for it.
-    ///
-    /// # Errors
-    /// [`UnknownImportsError`] with all of them.
+    /// only if `asynchronous` says that there is an engine for it. Names all that are unknown.
     pub fn from_imports<'a>(
         imports: impl IntoIterator<Item = &'a str>,
         asynchronous: bool,
@@ -72,10 +69,8 @@ impl RequestedCapabilities {
         if unknown.is_empty() { Ok(asked) } else { Err(UnknownImportsError(unknown)) }
     }
 
-    /// The same with these capabilities as needs, as the plugin's manifest requires.
-    ///
-    /// # Errors
-    /// The capabilities whose interfaces it does not import, so that a grant would have no effect.
+    /// The same with these capabilities as needs, as the plugin's manifest requires. Refuses those whose interfaces it
+    /// does not import: a grant would have no effect.
     pub fn require(mut self, words: &BTreeSet<Capability>) -> Result<Self, Vec<Capability>> {
         let idle: Vec<Capability> = words.iter().copied().filter(|word| !self.covers(*word)).collect();
         if !idle.is_empty() {
@@ -194,19 +189,16 @@ mod tests {
 
     #[test]
     fn what_every_toolchain_imports_asks_for_nothing_it_must_have() {
-        let asked = RequestedCapabilities::from_imports(
-            [
-                "wasi:cli/environment@0.2.6",
-                "wasi:cli/exit@0.2.0",
-                "wasi:io/streams@0.2.3",
-                "wasi:clocks/wall-clock@0.2.10",
-                "wasi:random/random@0.2.0",
-                "wasi:filesystem/types@0.2.6",
-                "toolgate:plugin/progress@0.1.0",
-            ],
-            false,
-        )
-        .unwrap();
+        let imports = [
+            "wasi:cli/environment@0.2.6",
+            "wasi:cli/exit@0.2.0",
+            "wasi:io/streams@0.2.3",
+            "wasi:clocks/wall-clock@0.2.10",
+            "wasi:random/random@0.2.0",
+            "wasi:filesystem/types@0.2.6",
+            "toolgate:plugin/progress@0.1.0",
+        ];
+        let asked = RequestedCapabilities::from_imports(imports, false).unwrap();
         assert!(asked.needs().is_empty());
         let words: Vec<&str> = asked.may_use().iter().map(|c| c.word()).collect();
         assert_eq!(words, ["files", "environment", "clock", "random"]);
@@ -222,17 +214,11 @@ mod tests {
                         Capability::Keyvalue => "0.2.0-draft",
                         _ => release,
                     };
-                    let asked = RequestedCapabilities::from_imports(
-                        [format!("{interface}@{version}").as_str()],
-                        true,
-                    )
-                    .unwrap();
-                    assert!(asked.covers(capability), "{interface}");
-                    assert_eq!(
-                        asked.needs().contains(&capability),
-                        capability.import() == Import::Needs,
-                        "{interface}"
-                    );
+                    let import = format!("{interface}@{version}");
+                    let asked = RequestedCapabilities::from_imports([import.as_str()], true).unwrap();
+                    let is_needed = capability.import() == Import::Needs;
+                    let found = (asked.covers(capability), asked.needs().contains(&capability));
+                    assert_eq!(found, (true, is_needed), "{interface}");
                 }
             }
         }

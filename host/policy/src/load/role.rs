@@ -58,10 +58,7 @@ pub struct UnmetRuleError {
 }
 
 impl Pattern {
-    /// Reads an id, a prefix followed by `*`, or `*`.
-    ///
-    /// # Errors
-    /// [`InvalidValueError`] for a star elsewhere.
+    /// Reads an id, a prefix followed by `*`, or `*`. Refuses a star elsewhere.
     pub fn parse(text: &str) -> Result<Self, InvalidValueError> {
         let (body, pattern): (&str, fn(String) -> Self) = match text.strip_suffix('*') {
             Some(prefix) => (prefix, Self::Prefix),
@@ -163,10 +160,7 @@ fn check_rule(
 }
 
 /// Fills the places of `roles` with the signer ids in `signed`, each at most once. Finds a complete assignment whenever
-/// there is one (bipartite matching by augmenting paths).
-///
-/// # Errors
-/// The unmet roles of a largest possible assignment.
+/// there is one (bipartite matching by augmenting paths). Else names the unmet roles of a largest possible one.
 pub(super) fn fill(roles: &[&Role], signed: &[&str]) -> Result<Vec<Met>, Vec<UnmetRuleError>> {
     // place[i] is the role of the i-th signer, if it has one.
     let mut place: Vec<Option<usize>> = vec![None; signed.len()];
@@ -178,18 +172,11 @@ pub(super) fn fill(roles: &[&Role], signed: &[&str]) -> Result<Vec<Met>, Vec<Unm
             }
         }
     }
-    let of_role = |index: usize| -> Vec<String> {
-        signed
-            .iter()
-            .zip(&place)
-            .filter(|(_, at)| **at == Some(index))
-            .map(|(id, _)| (*id).to_owned())
-            .collect()
-    };
     let mut met = Vec::new();
     let mut unmet = Vec::new();
     for (index, role) in roles.iter().enumerate() {
-        let signers = of_role(index);
+        let filled = signed.iter().zip(&place).filter(|(_, at)| **at == Some(index));
+        let signers: Vec<String> = filled.map(|(id, _)| (*id).to_owned()).collect();
         let have = u32::try_from(signers.len()).unwrap_or(u32::MAX);
         if have >= role.threshold {
             met.push(Met { role: role.name.clone(), signers });

@@ -71,7 +71,7 @@ pub enum Validity {
     /// Within the period.
     Valid,
     /// Before its start.
-    NotYet(UnixTime),
+    NotYet,
     /// At or after its end.
     Expired(UnixTime),
 }
@@ -113,7 +113,7 @@ impl Signer {
     /// Validity of the signer at `now`.
     pub fn at(&self, now: UnixTime) -> Validity {
         match (self.valid_from, self.valid_until) {
-            (Some(from), _) if now < from => Validity::NotYet(from),
+            (Some(from), _) if now < from => Validity::NotYet,
             (_, Some(until)) if now >= until => Validity::Expired(until),
             _ => Validity::Valid,
         }

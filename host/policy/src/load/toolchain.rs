@@ -15,14 +15,6 @@ pub enum Toolchain {
 }
 
 impl Toolchain {
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ComponentizePy => "componentize-py",
-            Self::ComponentizeJs => "componentize-js",
-        }
-    }
-
     /// Capability that its runtime imports, which its plugins therefore need.
     pub const fn imports(self) -> Capability {
         match self {
@@ -34,6 +26,9 @@ impl Toolchain {
 
 impl fmt::Display for Toolchain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(match self {
+            Self::ComponentizePy => "componentize-py",
+            Self::ComponentizeJs => "componentize-js",
+        })
     }
 }

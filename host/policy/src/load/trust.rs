@@ -139,10 +139,7 @@ pub enum TrustError {
 }
 
 impl TrustPolicy {
-    /// Checks a policy.
-    ///
-    /// # Errors
-    /// Everything that is wrong, each with its place.
+    /// Checks a policy. Names everything that is wrong, each with its place.
     pub fn new(parts: Parts) -> Result<Self, Vec<InvalidValueError>> {
         let mut problems = signer::check(&parts.signers);
         let ids: Vec<&str> = parts.signers.iter().map(|signer| signer.id.as_str()).collect();
@@ -163,20 +160,12 @@ impl TrustPolicy {
         &self.0
     }
 
-    /// Its signers.
-    pub fn signers(&self) -> &[Signer] {
-        &self.0.signers
-    }
-
     /// Reason of this digest's revocation, if revoked.
     pub fn revoked(&self, digest: &Digest) -> Option<&str> {
         self.0.revoked.get(digest).map(String::as_str)
     }
 
     /// Checks revocation and pin, before any signature is examined.
-    ///
-    /// # Errors
-    /// [`TrustError::Revoked`] or [`TrustError::OtherBytes`].
     pub fn precheck(&self, digest: Digest, pinned: Option<Digest>) -> Result<(), TrustError> {
         if let Some(reason) = self.revoked(&digest) {
             return Err(TrustError::Revoked { digest, reason: reason.to_owned() });
@@ -188,10 +177,7 @@ impl TrustPolicy {
     }
 
     /// Decides whether `digest` is trusted as `plugin` at `now`. Signatures over another digest count for nothing. A
-    /// signer's period is compared with the proven time of signing, else with `now`.
-    ///
-    /// # Errors
-    /// [`TrustError`]; every unmet role is named.
+    /// signer's period is compared with the proven time of signing, else with `now`. Names every unmet role.
     pub fn trust(
         &self,
         plugin: &str,
@@ -214,21 +200,18 @@ impl TrustPolicy {
         if found.signatures.is_empty() && found.strangers.is_empty() {
             return Err(TrustError::Unsigned);
         }
-        let mut weighed = self.weigh(plugin, digest, &found, standing, now);
-        overdue.append(&mut weighed.overdue);
+        let weighed = self.weigh(plugin, digest, &found, standing, now);
+        overdue.extend(weighed.overdue);
         match role::fill(&roles, &weighed.signed) {
-            Ok(roles) => {
-                let rules = rules.into_iter().cloned().collect();
-                Ok(Trusted {
-                    plugin: plugin.to_owned(),
-                    digest,
-                    rules,
-                    roles,
-                    signatures: found.signatures.to_vec(),
-                    overdue,
-                    policy_version: self.0.version,
-                })
-            }
+            Ok(roles) => Ok(Trusted {
+                plugin: plugin.to_owned(),
+                digest,
+                rules: rules.into_iter().cloned().collect(),
+                roles,
+                signatures: found.signatures.to_vec(),
+                overdue,
+                policy_version: self.0.version,
+            }),
             Err(unmet) => Err(TrustError::Unmet {
                 unmet,
                 strangers: weighed.strangers,
@@ -261,7 +244,7 @@ impl TrustPolicy {
             match signer.at(signature.time().unwrap_or(now)) {
                 Validity::Valid if counted => {}
                 Validity::Valid => weighed.signed.push(&signer.id),
-                Validity::NotYet(_) => weighed.out_of_time.push((signer.id.clone(), "not valid yet")),
+                Validity::NotYet => weighed.out_of_time.push((signer.id.clone(), "not valid yet")),
                 Validity::Expired(until) => match (standing, self.days_left(until, now)) {
                     (Standing::Approved, Some(_)) if counted => {}
                     (Standing::Approved, Some(days_left)) => {
@@ -341,9 +324,9 @@ impl Trusted {
     }
 }
 
-fn join(unmet: &[UnmetRuleError]) -> String {
-    let told: Vec<String> = unmet.iter().map(UnmetRuleError::to_string).collect();
-    told.join("; ")
+/// The reasons in one line.
+pub(super) fn join(reasons: &[impl ToString]) -> String {
+    reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn explain(

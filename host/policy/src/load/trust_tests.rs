@@ -43,9 +43,18 @@ fn signed_by(ids: &[&str]) -> Vec<VerifiedSignature> {
 }
 
 fn judge(parts: Parts, plugin: &str, ids: &[&str]) -> Result<Trusted, TrustError> {
-    let signatures = signed_by(ids);
-    let found = Evidence { signatures: &signatures, strangers: &[] };
-    TrustPolicy::new(parts).unwrap().trust(plugin, bytes(), None, found, Standing::New, NOW)
+    weigh(parts, plugin, &signed_by(ids), Standing::New, NOW)
+}
+
+fn weigh(
+    parts: Parts,
+    plugin: &str,
+    signatures: &[VerifiedSignature],
+    standing: Standing,
+    now: UnixTime,
+) -> Result<Trusted, TrustError> {
+    let found = Evidence { signatures, strangers: &[] };
+    TrustPolicy::new(parts).unwrap().trust(plugin, bytes(), None, found, standing, now)
 }
 
 #[test]
@@ -100,8 +109,7 @@ fn nothing_signed_is_told_as_that() {
 #[test]
 fn a_signature_over_other_bytes_counts_for_nothing() {
     let other = VerifiedSignature::new(Digest::of(b"another component"), key("vendor"), None);
-    let found = Evidence { signatures: &[other], strangers: &[] };
-    let judged = TrustPolicy::new(parts()).unwrap().trust("tool", bytes(), None, found, Standing::New, NOW);
+    let judged = weigh(parts(), "tool", &[other], Standing::New, NOW);
     assert!(matches!(judged, Err(TrustError::Unmet { .. })));
 }
 
@@ -150,11 +158,9 @@ fn a_signers_time_is_judged_when_they_signed_where_that_is_proved() {
     if let Some(vendor) = parts.signers.first_mut() {
         (vendor.valid_from, vendor.valid_until) = (Some(from), Some(until));
     }
-    let policy = TrustPolicy::new(parts).unwrap();
     let at = |time: Option<UnixTime>| {
         let signatures = [VerifiedSignature::new(bytes(), key("vendor"), time)];
-        let found = Evidence { signatures: &signatures, strangers: &[] };
-        policy.trust("tool", bytes(), None, found, Standing::New, NOW).is_ok()
+        weigh(parts.clone(), "tool", &signatures, Standing::New, NOW).is_ok()
     };
     assert!(at(Some(from)) && at(Some(UnixTime(until.0 - 1))));
     assert!(!at(None) && !at(Some(until)) && !at(Some(NOW)) && !at(Some(UnixTime(from.0 - 1))));
@@ -191,11 +197,7 @@ fn a_policy_that_counts_a_key_twice_is_refused() {
 #[test]
 fn what_was_approved_goes_on_past_a_date_and_nothing_new_begins() {
     const DAY_S: i64 = 86_400;
-    let signatures = signed_by(&["vendor"]);
-    let found = Evidence { signatures: &signatures, strangers: &[] };
-    let judged = |parts: Parts, standing, now| {
-        TrustPolicy::new(parts).unwrap().trust("tool", bytes(), None, found, standing, now)
-    };
+    let judged = |parts: Parts, standing, now| weigh(parts, "tool", &signed_by(&["vendor"]), standing, now);
     let expired = Parts { expires: Some(NOW), ..parts() };
     assert_eq!(judged(expired.clone(), Standing::New, NOW), Err(TrustError::PolicyExpired));
     let goes_on = judged(expired, Standing::Approved, NOW).unwrap();
@@ -232,13 +234,11 @@ fn what_was_trusted_by_another_policy_is_asked_again_with_the_same_signatures() 
 
 #[test]
 fn a_signature_that_says_which_plugin_it_is_for_counts_for_no_other() {
-    let policy = TrustPolicy::new(parts()).unwrap();
-    let judge = |said: Option<&str>, plugin: &str| {
-        let plugin_said = said.map(str::to_owned);
-        let signatures = [VerifiedSignature::new(bytes(), key("vendor"), None).for_plugin(plugin_said)];
-        let found = Evidence { signatures: &signatures, strangers: &[] };
-        policy.trust(plugin, bytes(), None, found, Standing::New, NOW)
+    let signed = |said: Option<&str>| {
+        VerifiedSignature::new(bytes(), key("vendor"), None).for_plugin(said.map(str::to_owned))
     };
+    let judge =
+        |said: Option<&str>, plugin: &str| weigh(parts(), plugin, &[signed(said)], Standing::New, NOW);
     assert!(judge(Some("tool"), "tool").is_ok());
     assert!(judge(None, "tool").is_ok(), "what does not say it is for any plugin of these bytes");
     for other in ["acme:files", "tools", "TOOL", "too", "tool ", ""] {
@@ -247,10 +247,7 @@ fn a_signature_that_says_which_plugin_it_is_for_counts_for_no_other() {
         assert!(refused.contains(&told), "{refused}");
     }
     // A signature for another plugin does not devalue one for this.
-    let both = ["other", "tool"].map(|plugin| {
-        VerifiedSignature::new(bytes(), key("vendor"), None).for_plugin(Some(plugin.to_owned()))
-    });
-    let found = Evidence { signatures: &both, strangers: &[] };
-    let trusted = policy.trust("tool", bytes(), None, found, Standing::New, NOW).unwrap();
-    assert!(policy.again(&trusted, Standing::New, NOW).is_ok());
+    let both = [Some("other"), Some("tool")].map(signed);
+    let trusted = weigh(parts(), "tool", &both, Standing::New, NOW).unwrap();
+    assert!(TrustPolicy::new(parts()).unwrap().again(&trusted, Standing::New, NOW).is_ok());
 }

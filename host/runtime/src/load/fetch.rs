@@ -41,7 +41,7 @@ pub(crate) fn fetch(
         Origin::Source => match fetched_before(sources, spec, against) {
             Some(Ok(fetched)) => return Ok(fetched),
             before => {
-                let fetched = sources.fetch(&spec.source, spec.digest, &against.trust.hints());
+                let fetched = sources.fetch(&spec.source, spec.digest, &against.trust.anchors);
                 (fetched.map_err(Arc::new), before)
             }
         },

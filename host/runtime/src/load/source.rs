@@ -11,36 +11,16 @@ use tokio_util::sync::CancellationToken;
 use toolgate_base::artifact::Artifact;
 use toolgate_base::outcome::with_causes;
 use toolgate_base::spec::Source;
-use toolgate_net::remote::{FetchError, Fetcher, Pulled};
+use toolgate_net::remote::{FetchError, Fetcher};
 use toolgate_policy::Digest;
-use toolgate_signature::anchor::SignerHint;
-use toolgate_signature::{SignatureFile, Unread, name};
+use toolgate_signature::anchor::Anchor;
+use toolgate_signature::{SignatureFile, name};
 use toolgate_state::blobs::BlobStore;
 
 use crate::services::Services;
+pub use toolgate_net::remote::Found;
+
 pub use file::{FileError, component_of, folder, read_regular, signature_names};
-
-/// Result of a fetch.
-#[derive(Clone)]
-pub struct Found {
-    /// Bytes of the plugin.
-    pub artifact: Artifact,
-    /// Signature files beside them.
-    pub signatures: Vec<SignatureFile>,
-    /// Other files beside them, which were not read.
-    pub unread: Vec<Unread>,
-    /// Places that were searched, if the source alone does not tell.
-    pub looked: Vec<String>,
-    /// Manifest that names the bytes, if they come from a registry.
-    pub manifest: Option<Artifact>,
-}
-
-impl Found {
-    /// Makes bytes with only signatures beside them.
-    pub fn new(artifact: Artifact, signatures: Vec<SignatureFile>) -> Self {
-        Self { artifact, signatures, unread: Vec::new(), looked: Vec::new(), manifest: None }
-    }
-}
 
 /// Local paths at which a change of the plugin shows, whether they exist or not.
 pub fn watched(source: &Source) -> Vec<PathBuf> {
@@ -118,17 +98,13 @@ impl Sources {
         &self,
         source: &Source,
         pin: Option<Digest>,
-        signers: &[SignerHint],
+        signers: &[Anchor],
     ) -> Result<Found, SourceError> {
         let found = match source {
             Source::File(path) => return Ok(file::fetch(path, signers)?),
             Source::Within { folder, name } => return Ok(file::fetch_within(folder, name, signers)?),
             Source::Https { permit, remote } => https::fetch(&self.fetcher, permit, remote, pin, signers)?,
-            Source::Oci { reference, remote } => {
-                let pulled = self.fetcher.pull(reference, remote, signers)?;
-                let Pulled { manifest, artifact, signatures, unread, looked } = pulled;
-                Found { artifact, signatures, unread, looked, manifest: Some(manifest) }
-            }
+            Source::Oci { reference, remote } => self.fetcher.pull(reference, remote, signers)?,
         };
         hold(&found.artifact, source, pin)?;
         Ok(found)

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use toolgate_base::spec::{PluginSpec, Source};
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::FETCHES_AT_ONCE;
-use toolgate_signature::anchor::SignerHint;
+use toolgate_signature::anchor::Anchor;
 use toolgate_signature::trust::TrustSpec;
 
 /// A fetch. Plugins that want the same share it.
@@ -19,7 +19,7 @@ pub(crate) struct Fetch {
     /// Pinned digest of the bytes.
     pub(crate) pin: Option<Digest>,
     /// Signers whose signatures are looked for.
-    pub(crate) signers: Vec<SignerHint>,
+    pub(crate) signers: Vec<Anchor>,
 }
 
 /// Running and waiting fetches.
@@ -56,7 +56,7 @@ pub(crate) struct Turn {
 impl Fetch {
     /// The fetch that a remote plugin needs.
     pub(crate) fn of(wanted: &PluginSpec, trust: &TrustSpec) -> Self {
-        Self { source: wanted.source.clone(), pin: wanted.digest, signers: trust.hints() }
+        Self { source: wanted.source.clone(), pin: wanted.digest, signers: trust.anchors.clone() }
     }
 
     /// Whether its source may have changed meanwhile.

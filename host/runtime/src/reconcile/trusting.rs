@@ -90,7 +90,7 @@ fn judge(services: &Services, plugin: &Plugin, trust: &TrustSpec, now: UnixTime)
     };
     let beside = || {
         let spec = Some(plugin.spec()).filter(|spec| !spec.source.is_elsewhere())?;
-        Sources::of(services).fetch(&spec.source, None, &trust.hints()).ok()
+        Sources::of(services).fetch(&spec.source, None, &trust.anchors).ok()
     };
     // The pin excludes other bytes, and revocation overrides every signature.
     let (id, pin) = (plugin.clearance().trusted().plugin(), Some(plugin.digest()));

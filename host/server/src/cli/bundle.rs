@@ -102,7 +102,7 @@ fn find(args: &Export, what: &str, progress: &progress::Bars) -> Result<(String,
             let (what, config) = (redact::url(what, 300), args.config.config.display());
             Exit::usage(format!("`{what}` is neither a file nor a plugin of {config}"))
         })?;
-        let signers = config.spec.trust.hints();
+        let signers = config.spec.trust.anchors.clone();
         (what.to_owned(), spec.source, spec.digest, Fetcher::new(config.server.name_servers), signers)
     };
     let sources = Sources::new(fetcher.telling(progress.teller()));

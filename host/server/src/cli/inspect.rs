@@ -191,7 +191,7 @@ fn as_json(shown: &Shown) -> Value {
         }).collect::<Vec<_>>(),
         "needs": inspected.requested.needs().iter().map(|word| word.word()).collect::<Vec<_>>(),
         "importedByToolchain": inspected.requested.needs().iter().filter_map(|word| {
-            Some((word.word().to_owned(), inspected.requested.toolchain_of(*word)?.name().into()))
+            Some((word.word().to_owned(), inspected.requested.toolchain_of(*word)?.to_string().into()))
         }).collect::<serde_json::Map<String, Value>>(),
         "mayUse": inspected.requested.may_use().iter().map(|word| word.word()).collect::<Vec<_>>(),
         "imports": inspected.imports,

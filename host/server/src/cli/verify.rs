@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let (source, stem) = source(args)?;
     let progress = progress::bars();
     let sources = Sources::new(Fetcher::new(Vec::new()).telling(progress.teller()));
-    let found = sources.fetch(&source, None, &trust.hints()).map_err(|error| Exit::not_fetched(&error))?;
+    let found = sources.fetch(&source, None, &trust.anchors).map_err(|error| Exit::not_fetched(&error))?;
     progress.end();
     let examined = examine(&trust, &found);
     let id = args.plugin.clone().unwrap_or_else(|| signed_id(&examined, &stem));
@@ -63,7 +63,7 @@ fn signatures(trust: &TrustSpec, found: &Found, examined: &[Examined]) -> Vec<St
     let line = |file: &str, rest: String| format!("  {}: {rest}", printable(file, 200));
     let lines = examined.iter().map(|one| match &one.by {
         By::Signer(signature) => {
-            let mut signers = trust.policy.signers().iter();
+            let mut signers = trust.policy.parts().signers.iter();
             let signer = signers.find(|signer| signer.key == signature.key());
             let id = signer.map_or("?", |signer| signer.id.as_str());
             let plugin =

@@ -191,7 +191,7 @@ fn identity(document: &Document<'_>, section: &Section<'_>, files: &mut Vec<Path
     read_file(document, section, ("trusted_root", "keys/trusted_root.json"), files, |text| {
         // An unreadable file is reported even if the rest is invalid as well.
         let root = KeylessSigner::root(text)?;
-        Ok::<_, TrustedRootError>(identity.map(|identity| KeylessSigner::new(identity, root)))
+        Ok::<_, TrustedRootError>(identity.map(|identity| KeylessSigner { identity, root }))
     })?
     .map(|signer| KeyFile { anchor: Anchor::Identity(signer), valid_from: None, valid_until: None })
 }

@@ -138,8 +138,8 @@ impl Record {
     pub fn intent(&mut self, permit: &Permit, provenance: &Provenance) {
         self.fields.insert("decision".to_owned(), Value::from("permit"));
         self.fields.insert("rule".to_owned(), Value::from(permit.rule()));
-        self.fields.insert("plugin".to_owned(), Value::from(permit.plugin().as_str()));
-        self.fields.insert("digest".to_owned(), Value::from(permit.digest().to_string()));
+        self.fields.insert("plugin".to_owned(), Value::from(permit.target().plugin().as_str()));
+        self.fields.insert("digest".to_owned(), Value::from(permit.target().digest().to_string()));
         if let Some(version) = &provenance.version {
             self.fields.insert("version".to_owned(), Value::from(printable(version, 100)));
         }

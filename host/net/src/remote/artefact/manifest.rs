@@ -33,10 +33,7 @@ pub(in crate::remote) enum Says {
 }
 
 impl ImageManifest {
-    /// Parses an image manifest.
-    ///
-    /// # Errors
-    /// [`ArtefactError`] for an index and anything else.
+    /// Parses an image manifest. Refuses an index and anything else.
     pub(in crate::remote) fn read(bytes: &[u8]) -> Result<Self, ArtefactError> {
         let manifest = parse(bytes)?;
         if manifest.get("manifests").is_some() {
@@ -51,32 +48,19 @@ impl ImageManifest {
         }
     }
 
-    /// Descriptor of the component's layer.
-    ///
-    /// # Errors
-    /// [`ArtefactError`] for anything but a component as the CNCF Wasm group lays one out.
+    /// Descriptor of the component's layer. Refuses anything but a component as the CNCF Wasm group lays one out.
     pub(in crate::remote) fn component(&self) -> Result<Descriptor, ArtefactError> {
         let config = Descriptor::read(self.0.get("config").ok_or(ArtefactError::Lacks("config"))?)?;
         if config.media_type != WASM_CONFIG {
             return Err(ArtefactError::Config(printable(&config.media_type, 100)));
         }
-        let layer = self.only_layer()?;
-        match layer.media_type == WASM {
-            true => bounded(layer, COMPONENT_BYTES_MAX),
-            false => Err(ArtefactError::Layer(printable(&layer.media_type, 100), WASM.to_owned())),
-        }
+        self.only_layer_of(WASM, COMPONENT_BYTES_MAX)
     }
 
     /// Descriptor of the trusted root's layer, if this is the manifest of one.
     pub(in crate::remote) fn root(&self) -> Result<Option<Descriptor>, ArtefactError> {
-        if self.text("artifactType") != Some(ROOT) {
-            return Ok(None);
-        }
-        let layer = self.only_layer()?;
-        match layer.media_type == ROOT {
-            true => bounded(layer, CONFIG_BYTES_MAX).map(Some),
-            false => Err(ArtefactError::Layer(printable(&layer.media_type, 100), ROOT.to_owned())),
-        }
+        let is_root = self.text("artifactType") == Some(ROOT);
+        is_root.then(|| self.only_layer_of(ROOT, CONFIG_BYTES_MAX)).transpose()
     }
 
     /// Subject of the manifest. A component's manifest has none.
@@ -157,6 +141,14 @@ impl ImageManifest {
         }
     }
 
+    fn only_layer_of(&self, kind: &str, bytes_max: u64) -> Result<Descriptor, ArtefactError> {
+        let layer = self.only_layer()?;
+        match layer.media_type == kind {
+            true => bounded(layer, bytes_max),
+            false => Err(ArtefactError::Layer(printable(&layer.media_type, 100), kind.to_owned())),
+        }
+    }
+
     fn text(&self, key: &str) -> Option<&str> {
         self.0.get(key).and_then(Json::as_str)
     }
@@ -211,7 +203,7 @@ fn bounded(layer: Descriptor, bytes_max: u64) -> Result<Descriptor, ArtefactErro
 fn parse(text: &[u8]) -> Result<Json, ArtefactError> {
     let bounds =
         JsonLimits { bytes_max: size(MANIFEST_BYTES_MAX), depth_max: 16, nodes_max: MANIFEST_NODES_MAX };
-    let json = Json::parse(text, bounds)?;
+    let json = Json::parse(text, bounds).map_err(ArtefactError::Json)?;
     match json.get("schemaVersion") {
         Some(Json::Integer(2)) => Ok(json),
         _ => Err(ArtefactError::Lacks("schemaVersion 2")),

@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use toolgate_base::artifact::Artifact;
 use toolgate_policy::Digest;
-use toolgate_signature::anchor::SignerHint;
+use toolgate_signature::SignatureFile;
+use toolgate_signature::anchor::Anchor;
 use toolgate_signature::choose::affordable;
 
 use super::super::artefact::{self, Descriptor, says};
@@ -23,7 +25,7 @@ pub(super) enum Hint {
 
 impl Hint {
     /// Hint for an entry whose type is a signature's (`is_typed`) or unknown.
-    pub(super) fn of(described: &Descriptor, is_typed: bool, signers: &[SignerHint]) -> Self {
+    pub(super) fn of(described: &Descriptor, is_typed: bool, signers: &[Anchor]) -> Self {
         match artefact::named(described) {
             Some(claim) => signers
                 .iter()
@@ -62,10 +64,17 @@ pub(in crate::remote) struct Layer {
     /// Name of the attachment.
     pub(in crate::remote) name: String,
     pub(in crate::remote) described: Descriptor,
-    /// Ending of its name.
-    pub(in crate::remote) ending: &'static str,
+    ending: &'static str,
     /// Number of files before it in the same attachment, and in all.
     turn: (usize, usize),
+}
+
+impl Layer {
+    /// The signature file with this content, under a name that nobody chose.
+    pub(in crate::remote) fn file(&self, content: &Artifact) -> SignatureFile {
+        let name = format!("component.{}{}", self.described.digest.short(8), self.ending);
+        SignatureFile { name, bytes: content.bytes().to_vec() }
+    }
 }
 
 /// Files of attachments, by digest, size and ending. A wrong size or ending announced for a genuine file therefore does

@@ -19,10 +19,8 @@ const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const FILE_MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o755;
 
-/// Writes a bundle: a tar if the name ends in `.tar`, else a new folder. Equal items give equal bytes.
-///
-/// # Errors
-/// [`BundleError`]; also if the destination exists.
+/// Writes a bundle: a tar if the name ends in `.tar`, else a new folder. Equal items give equal bytes. The destination
+/// must not exist.
 pub fn write(
     items: &[(Item, ComponentInterfaces)],
     root: Option<&[u8]>,

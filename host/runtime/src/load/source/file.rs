@@ -15,7 +15,7 @@ use toolgate_base::artifact::{Artifact, TooLargeError};
 use toolgate_policy::limits::load::{
     ATTACHED_READ_BYTES_MAX, ATTACHED_READ_MAX, COMPONENT_BYTES_MAX, FOLDER_ENTRIES_MAX,
 };
-use toolgate_signature::anchor::SignerHint;
+use toolgate_signature::anchor::Anchor;
 use toolgate_signature::choose::{self, FileNaming, choose};
 use toolgate_signature::name::{self, is_signature_of};
 use toolgate_signature::{SignatureFile, Unread};
@@ -59,19 +59,19 @@ impl FileError {
     }
 }
 
-pub(super) fn fetch(path: &Path, signers: &[SignerHint]) -> Result<Found, FileError> {
+pub(super) fn fetch(path: &Path, signers: &[Anchor]) -> Result<Found, FileError> {
     fetch_with(path, signers, read_regular)
 }
 
 /// Fetches from a folder of plugins. A file put there can refer only to files of that folder.
-pub(super) fn fetch_within(folder: &Path, name: &str, signers: &[SignerHint]) -> Result<Found, FileError> {
+pub(super) fn fetch_within(folder: &Path, name: &str, signers: &[Anchor]) -> Result<Found, FileError> {
     let within = |path: &Path, bytes_max| read(path, open_within(folder, path)?, bytes_max);
     fetch_with(&folder.join(name), signers, within)
 }
 
 fn fetch_with(
     path: &Path,
-    signers: &[SignerHint],
+    signers: &[Anchor],
     read: impl Fn(&Path, u64) -> Result<Artifact, FileError>,
 ) -> Result<Found, FileError> {
     let artifact = read(path, COMPONENT_BYTES_MAX)?;
@@ -116,7 +116,7 @@ fn by_name(name: &str) -> (bool, &str) {
 
 /// Signature files in the order of reading, and the number of those beyond the limit. First come names without digits,
 /// then those with the digits of a signer, which are unique, then the rest; small ones first.
-fn in_turn(component: &Path, signers: &[SignerHint]) -> Result<(Vec<(PathBuf, u64)>, usize), FileError> {
+fn in_turn(component: &Path, signers: &[Anchor]) -> Result<(Vec<(PathBuf, u64)>, usize), FileError> {
     let of_signers: BTreeSet<String> = signers.iter().map(|signer| name::digits_of(signer.id())).collect();
     let turn = |(path, _): &(PathBuf, u64)| {
         let name = path.to_string_lossy();

@@ -5,7 +5,7 @@ use toolgate_net::remote::{FetchError, Fetcher};
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::SIGNATURE_URLS_MAX;
 use toolgate_policy::load::fetch::FetchPermit;
-use toolgate_signature::anchor::SignerHint;
+use toolgate_signature::anchor::Anchor;
 use toolgate_signature::name;
 
 use super::{Found, SourceError};
@@ -15,7 +15,7 @@ pub(super) fn fetch(
     permit: &FetchPermit,
     remote: &Remote,
     pin: Option<Digest>,
-    signers: &[SignerHint],
+    signers: &[Anchor],
 ) -> Result<Found, SourceError> {
     let target = permit.target();
     let whole = target.path_and_query();
@@ -25,12 +25,11 @@ pub(super) fn fetch(
         Ok((format!("component{tail}"), beside.map_err(FetchError::from)?))
     });
     let beside = beside.collect::<Result<Vec<_>, FetchError>>()?;
-    let arrived = fetcher.file(permit, remote, pin, &beside)?;
-    Ok(Found { unread: arrived.unread, ..Found::new(arrived.artifact, arrived.signatures) })
+    Ok(fetcher.file(permit, remote, pin, &beside)?)
 }
 
 /// A server lists nothing, so the names that signers give their files are tried: the plain ones, and those by their keys.
-fn tails(signers: &[SignerHint]) -> Vec<String> {
+fn tails(signers: &[Anchor]) -> Vec<String> {
     let plain = name::ENDINGS.iter().map(|(ending, ..)| (*ending).to_owned());
     let by_key = signers.iter().flat_map(|signer| {
         let digits = name::digits_of(signer.id());

@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let mut ready = Vec::new();
     let mut total = 0;
     for (name, listed) in named {
-        let item = bundle.item(&listed, &trust.hints()).map_err(|error| not_read(&error))?;
+        let item = bundle.item(&listed, &trust.anchors).map_err(|error| not_read(&error))?;
         total += item.artifact.bytes().len() as u64;
         if total > BUNDLE_BYTES_MAX {
             return Err(not_read(&BundleError::Large));
@@ -119,7 +119,7 @@ fn prepare(args: &Args, trust: &TrustSpec, name: &PluginName, item: Item) -> Res
     let path = args.into.join(&component);
     let mut signatures = worth_keeping(&verified.examined, &found);
     signatures.truncate(SIGNATURES_MAX);
-    let places = toolgate_signature::places(&component, &signatures, &trust.hints());
+    let places = toolgate_signature::places(&component, &signatures, &trust.anchors);
     let mut wanted: Vec<(PathBuf, &[u8])> =
         places.into_iter().map(|(name, bytes)| (args.into.join(name), bytes)).collect();
     wanted.push((path.clone(), found.artifact.bytes()));
@@ -173,7 +173,7 @@ fn hold_identity(
         return Ok(());
     }
     let there = Sources::new(Fetcher::new(Vec::new()));
-    let there = there.fetch(&Source::File(path.to_owned()), None, &trust.hints());
+    let there = there.fetch(&Source::File(path.to_owned()), None, &trust.anchors);
     let ids = there.map(|found| signed_ids(&examine(trust, &found)));
     let may_replace = match &ids {
         Ok(ids) if ids.is_empty() => id == name.as_str(),
