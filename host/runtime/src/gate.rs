@@ -44,7 +44,8 @@ use crate::spec::Spec;
 #[derive(Clone)]
 pub struct Gate {
     services: Arc<Services>,
-    reconciler: Arc<Reconciler>,
+    /// The plugins that should serve.
+    pub reconciler: Arc<Reconciler>,
 }
 
 /// Limits across all plugins.
@@ -75,14 +76,6 @@ pub enum GateError {
     /// Threads cannot be started.
     #[error("start the threads of guests and of large messages")]
     Threads(#[source] std::io::Error),
-}
-
-impl std::ops::Deref for Gate {
-    type Target = Reconciler;
-
-    fn deref(&self) -> &Reconciler {
-        &self.reconciler
-    }
 }
 
 impl Gate {
@@ -143,7 +136,7 @@ impl Gate {
     /// Brings what serves in line with `spec`. Untrusted plugins go first. A plugin that fails to load or is still
     /// being fetched keeps serving its old version. Blocks while plugins are compiled.
     pub fn reload(&self, spec: &Spec) -> LoadReport {
-        self.hold(spec);
+        self.reconciler.hold(spec);
         self.reconciler.run(spec, Occasion::Reload, Fetching::Later)
     }
 
@@ -182,7 +175,7 @@ impl Gate {
     /// The report that [`Gate::start`] would give, without serving anything. Blocks while plugins are compiled. Approved and fetched
     /// plugins are kept in the state directory.
     pub fn check(&self, spec: &Spec) -> LoadReport {
-        self.look(spec).1
+        self.reconciler.look(spec).1
     }
 
     /// Addresses to which an allowed request would connect. Resolves as a call does; sends nothing to them.

@@ -66,7 +66,7 @@ impl Handler {
 
     /// Whether calls are accepted, with the names of plugins that do not serve, and nothing else about them.
     pub(crate) fn readiness(&self) -> (bool, serde_json::Value) {
-        let report = self.gate.status().borrow().clone();
+        let report = self.gate.reconciler.status().borrow().clone();
         let audit = self.gate.is_ready();
         let ready = !self.stopping.is_cancelled() && audit && !report.starting;
         let awaited: Vec<&str> = report.awaited().map(PluginName::as_str).collect();

@@ -112,7 +112,7 @@ impl Reload {
 
     /// Rewrites approvals of the former release, now and whenever the served plugins change.
     async fn remap(self) {
-        let mut status = self.gate.status();
+        let mut status = self.gate.reconciler.status();
         let mut remapped = Remapped::default();
         loop {
             let (gate, takes) = (self.gate.clone(), self.takes);
@@ -144,7 +144,7 @@ impl Reload {
             }
             let Ok((now, newer)) = spawn_blocking({
                 let (policy, gate) = (policy.clone(), self.gate.clone());
-                move || (stamps(&files, &policy), gate.revoke_remembered())
+                move || (stamps(&files, &policy), gate.reconciler.revoke_remembered())
             })
             .await
             else {
@@ -197,7 +197,7 @@ impl Reload {
         let policy = self.looked(|watched| watched.policy.clone());
         revoke(&self.gate, &policy);
         let trust = load_trust(&policy).map_err(|problems| problems.to_string())?;
-        self.gate.retrust(&Arc::new(trust))
+        self.gate.reconciler.retrust(&Arc::new(trust))
     }
 
     /// Reloads everything; again if another process has accepted a newer trust policy meanwhile, up to a bound.
@@ -273,7 +273,7 @@ fn done(ended: Result<(), tokio::task::JoinError>) {
 
 fn revoke(gate: &Gate, policy: &Path) {
     match load_revoked(policy) {
-        Ok(policy) => drop(gate.revoke(&policy)),
+        Ok(policy) => drop(gate.reconciler.revoke(&policy)),
         Err(problems) => {
             for problem in problems.list() {
                 tracing::error!("ALARM: what is revoked cannot be read: {problem}");

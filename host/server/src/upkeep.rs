@@ -13,7 +13,7 @@ use toolgate_runtime::reconcile::LoadReport;
 /// Runs until the server stops. If at first all plugins were only `awaited` and none has come to serve, stops the
 /// server and returns the load report.
 pub(crate) async fn run(gate: Gate, mut awaited: bool, stop: CancellationToken) -> Option<Arc<LoadReport>> {
-    let mut status = gate.status();
+    let mut status = gate.reconciler.status();
     let mut turn = tokio::time::interval(Duration::from_millis(REMIND_MS));
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     turn.tick().await;

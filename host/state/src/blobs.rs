@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt as _};
-use rustix::fs::OFlags;
 use toolgate_base::artifact::Artifact;
+use toolgate_base::file::OPEN_FLAGS;
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::{
     COMPONENT_BYTES_MAX, KEPT_BYTES_MAX, SIGNATURE_BYTES_MAX, SIGNATURES_MAX,
@@ -207,9 +207,7 @@ impl BlobStore {
 
     fn open_file(&self, name: &str) -> io::Result<File> {
         let mut options = OpenOptions::new();
-        // Without this, opening a pipe in its place would block.
-        let no_waiting = OFlags::NONBLOCK.bits().cast_signed();
-        let file = self.dir.open_with(name, options.read(true).custom_flags(no_waiting))?;
+        let file = self.dir.open_with(name, options.read(true).custom_flags(OPEN_FLAGS))?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("it is not a file"));
         }

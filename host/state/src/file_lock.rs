@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 use rustix::fs::OFlags;
+use toolgate_base::file::OPEN_FLAGS;
 use toolgate_policy::limits::load::{FILE_LOCK_MS, FILE_LOCK_POLL_MS};
 
 use super::access::{Access, AccessError};
@@ -140,7 +141,7 @@ impl Drop for LockedFile {
 
 /// Opens the lock file. Other users cannot open it, and links are not followed.
 fn open(beside: &Path) -> io::Result<File> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let flags = OPEN_FLAGS | OFlags::NOFOLLOW.bits().cast_signed();
     File::options()
         .read(true)
         .write(true)

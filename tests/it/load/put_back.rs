@@ -256,7 +256,7 @@ fn what_is_remembered_as_revoked_is_taken_out_and_the_old_policy_brings_nothing_
     let spec = inside::spec(&world, &[("p", Grants::default())]);
     let gate = inside::gate(&world, "state-within");
     assert!(gate.start(&spec).serves);
-    assert_eq!(gate.revoke_remembered(), None, "nothing newer");
+    assert_eq!(gate.reconciler.revoke_remembered(), None, "nothing newer");
     let version = spec.trust.policy.version() + 1;
     let revoked = [(Digest::of(&guest::seven()), "a backdoor".to_owned())].into();
     let parts = Parts { version, revoked, ..spec.trust.policy.parts().clone() };
@@ -268,12 +268,12 @@ fn what_is_remembered_as_revoked_is_taken_out_and_the_old_policy_brings_nothing_
     let seen = RollbackGuard::open(&StateDir::open(&world.path("state-within")).unwrap()).unwrap();
     seen.admit(&newer, UnixTime(0)).unwrap();
     for _ in 0..2 {
-        assert_eq!(gate.revoke_remembered(), Some(version));
+        assert_eq!(gate.reconciler.revoke_remembered(), Some(version));
         assert!(gate.now().plugins().is_empty());
     }
-    assert!(gate.refuses(&spec.trust).is_some() && gate.refuses(&newer).is_none());
+    assert!(gate.reconciler.refuses(&spec.trust).is_some() && gate.reconciler.refuses(&newer).is_none());
     gate.reload(&spec);
     assert!(gate.now().plugins().is_empty(), "the old policy is not taken");
-    gate.retrust(&Arc::new(newer)).unwrap();
-    assert_eq!(gate.revoke_remembered(), None, "it is the one that was taken");
+    gate.reconciler.retrust(&Arc::new(newer)).unwrap();
+    assert_eq!(gate.reconciler.revoke_remembered(), None, "it is the one that was taken");
 }

@@ -2,11 +2,11 @@
 //! by the operator is no longer trusted.
 
 use std::io::Read as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
 use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -160,10 +160,7 @@ pub(super) fn stamp(file: &str) -> Stamp {
 
 fn certificates_in(file: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut pem = Vec::new();
-    // Otherwise opening a FIFO would block until it has a writer.
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    let opened = std::fs::File::options().read(true).custom_flags(flags).open(file);
-    let opened = opened.map_err(|error| error.to_string())?;
+    let opened = toolgate_base::file::open(Path::new(file)).map_err(|error| error.to_string())?;
     if !opened.metadata().map_err(|error| error.to_string())?.is_file() {
         return Err("it is not a regular file; write the path of a file with certificates in PEM".to_owned());
     }

@@ -1,14 +1,13 @@
 //! Docker's configuration file with registry credentials: `auths` by host, or by host and path for some repositories.
 //! The longest matching path wins, as in docker and podman. Credential helpers are not started.
 
-use std::fs::File;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rustix::fs::OFlags;
 use toolgate_base::artifact::Artifact;
+use toolgate_base::file;
 use toolgate_base::json::{Json, JsonLimits};
 use toolgate_base::secret::Secret;
 use toolgate_policy::limits::load::{CONFIG_BYTES_MAX, MANIFEST_NODES_MAX};
@@ -33,8 +32,7 @@ pub(super) fn credentials(
 
 /// Text of the file; `None` if it does not exist.
 fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    let file = match File::options().read(true).custom_flags(flags).open(path) {
+    let file = match file::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("it cannot be opened: {error}")),
@@ -77,7 +75,7 @@ fn find(text: &[u8], registry: &RequestTarget, repository: &str) -> Result<Optio
     if let Some(auth) = text("auth") {
         let plain = STANDARD.decode(auth).map(Zeroizing::new).map_err(|_| "its `auth` is not base64")?;
         if !plain.contains(&b':') {
-            return Err("its `auth` is no name and password".to_owned());
+            return Err("its `auth` is not a name and a password".to_owned());
         }
         return Secret::new(&format!("Basic {auth}")).map(Some).map_err(|error| error.to_string());
     }

@@ -163,7 +163,7 @@ const HTTP_REQUESTS_MAX: Limit = Limit {
     name: "http_requests_max",
     default: 32,
     ceiling: 10_000,
-    reason: "a call is no crawler and no port scanner",
+    reason: "a call is neither a crawler nor a port scanner",
 };
 const HTTP_BYTES_MAX: Limit = Limit {
     name: "http_bytes_max",
@@ -175,7 +175,7 @@ const SOCKETS_MAX: Limit = Limit {
     name: "sockets_max",
     default: 32,
     ceiling: 10_000,
-    reason: "sockets opened and names looked up; each socket is a descriptor of the host's, and a call is no port scanner",
+    reason: "sockets opened and names looked up; each socket is a descriptor of the host's, and a call is not a port scanner",
 };
 const SOCKET_BYTES_MAX: Limit = Limit {
     name: "socket_bytes_max",

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
-use rustix::fs::OFlags;
+use toolgate_base::file::OPEN_FLAGS;
 use toolgate_policy::Digest;
 use toolgate_policy::limits::load::{CACHE_BYTES_MAX, COMPILED_BYTES_MAX};
 use toolgate_signature::mac::{MacKey, TAG_BYTES};
@@ -104,9 +104,7 @@ impl Cache {
     /// Reads a file once into memory: the bytes that are verified are those that run, even if the file changes.
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         let mut options = OpenOptions::new();
-        // Non-blocking, since opening a FIFO in its place would block.
-        let no_waiting = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-        let file = self.dir.open_with(name, options.read(true).custom_flags(no_waiting))?;
+        let file = self.dir.open_with(name, options.read(true).custom_flags(OPEN_FLAGS))?;
         let metadata = file.metadata()?;
         let bytes_max = COMPILED_BYTES_MAX + TAG_BYTES as u64;
         if !metadata.is_file() || metadata.len() > bytes_max {

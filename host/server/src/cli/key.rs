@@ -1,14 +1,12 @@
 //! `toolgate key`: generates keys.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use toolgate_signature::key::{PrivateKey, PublicKey};
 
 use super::exit::Exit;
-use super::output;
+use super::{output, place};
 
 /// Subcommands of `key`.
 #[derive(clap::Subcommand)]
@@ -62,16 +60,13 @@ impl Pair {
 }
 
 fn write(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Exit> {
-    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    let mut file = opened.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => {
+    place::create(path, bytes, mode).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => {
             Exit::usage(format!("{} exists already; nothing was written", path.display()))
         }
-        _ => Exit::usage(format!("{}: {error}", path.display())),
-    })?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| {
-        // A partial key is useless, and would be in the way of a complete one.
-        drop(std::fs::remove_file(path));
-        Exit::host_failed(format!("{} cannot be written: {error}", path.display()))
+        ErrorKind::NotFound | ErrorKind::PermissionDenied => {
+            Exit::usage(format!("{}: {error}", path.display()))
+        }
+        _ => Exit::host_failed(format!("{} cannot be written: {error}", path.display())),
     })
 }

@@ -27,7 +27,7 @@ pub(super) fn plugin(
     approvals: Approvals,
 ) -> Result<Arc<Plugin>, Exit> {
     let alone = config.spec.of(spec.clone(), approvals);
-    let (would_serve, report) = look(&config.policy, alone, |spec| gate.look(spec));
+    let (would_serve, report) = look(&config.policy, alone, |spec| gate.reconciler.look(spec));
     if !report.is_whole() {
         return Err(Exit::not_loaded(&report));
     }

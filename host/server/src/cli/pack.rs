@@ -4,7 +4,7 @@
 mod wit;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 use toolgate_base::artifact::Artifact;
@@ -19,7 +19,7 @@ use toolgate_sandbox::inspect::Inspected;
 use toolgate_sandbox::inspect::{self, manifest};
 
 use super::exit::Exit;
-use super::{component, output};
+use super::{component, output, place};
 use crate::config::read_manifest;
 
 /// Arguments of `pack`.
@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let packed = manifest::put(artifact.bytes(), &section).map_err(bad)?;
     let packed = again(&packed, &name.to_string())?;
     let out = args.out.as_ref().unwrap_or(&args.component);
-    write(out, packed.bytes()).map_err(|error| Exit::usage(format!("{}: {error}", out.display())))?;
+    place::write(out, packed.bytes()).map_err(|error| Exit::usage(format!("{}: {error}", out.display())))?;
     output::print(&format!(
         "{} ({}); sign it now: a signature from before is of other bytes",
         out.display(),
@@ -172,12 +172,4 @@ fn again(packed: &[u8], name: &str) -> Result<Artifact, Exit> {
         output::complain(&format!("{name}: it will be refused for this: {finding}"));
     }
     Ok(artifact)
-}
-
-/// Writes atomically.
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".packing");
-    std::fs::write(&beside, bytes)?;
-    std::fs::rename(&beside, path)
 }

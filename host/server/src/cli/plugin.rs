@@ -76,7 +76,7 @@ impl PluginAdmin {
     /// Continues with the current configuration, after a prompt.
     fn take(&mut self, config: Config) -> Result<(), Exit> {
         self.lock = config.lock.clone().ok_or_else(|| no_lock().meanwhile())?;
-        self.gate.hold(&config.spec);
+        self.gate.reconciler.hold(&config.spec);
         self.config = config;
         Ok(())
     }

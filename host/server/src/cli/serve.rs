@@ -109,7 +109,7 @@ fn open_telling(config: &Config, progress: &Bars) -> Result<Gate, Exit> {
     };
     let gate = Gate::open(&state, bounds, compiling, config.server.name_servers.clone(), progress.teller())
         .map_err(|error| Exit::host(&error))?;
-    gate.hold(&config.spec);
+    gate.reconciler.hold(&config.spec);
     Ok(gate)
 }
 
@@ -240,7 +240,7 @@ mod tests {
         let config = configured(folder.path());
         let gate = open_telling(&config, &Bars::default()).ok().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        let mut status = gate.status();
+        let mut status = gate.reconciler.status();
         let begun = gate.begin(&config.spec);
         assert_eq!(begun.awaited().count(), 1);
         let stop = CancellationToken::new();

@@ -1,12 +1,11 @@
 //! Checks of file modes. Policy files are read only if only their owner can write or replace them, secrets only if in
 //! addition only owner and group can read them.
 
-use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use toolgate_base::file;
 use toolgate_state::owner;
 use zeroize::Zeroizing;
 
@@ -29,9 +28,7 @@ pub(super) fn read_text(path: &Path, bytes_max: u64, kind: FileKind) -> Result<S
 
 /// The same, for a text that must be wiped from memory.
 pub(super) fn read(path: &Path, bytes_max: u64, kind: FileKind) -> Result<Zeroizing<String>, String> {
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    let opened = File::options().read(true).custom_flags(flags).open(path);
-    let file = opened.map_err(|error| format!("it cannot be opened: {error}"))?;
+    let file = file::open(path).map_err(|error| format!("it cannot be opened: {error}"))?;
     let metadata = file.metadata().map_err(|error| format!("it cannot be looked at: {error}"))?;
     if !metadata.is_file() {
         return Err("it is not a regular file".to_owned());

@@ -15,8 +15,7 @@ const WILDCARD: &str =
 const MORE: &str = "it has more than a host and a port; leave the rest out, as in app.example.com:443";
 const NOT_ASCII: &str =
     "its host is not ASCII; write it as browsers do, with xn--, as in https://xn--r8jz45g.example:*";
-const HOST: &str =
-    "its host is no name and no IP address; write one such as app.example.com, 192.0.2.1 or [2001:db8::1]";
+const HOST: &str = "its host is neither a name nor an IP address; write one such as app.example.com, 192.0.2.1 or [2001:db8::1]";
 const ADDRESS: &str = "its host is an IP address that is written otherwise; write it as browsers do, such as 192.0.2.1 or [2001:db8::1]";
 
 /// Checks an origin with a port, or `:*` for any: the protocol library would read a missing port as any port.

@@ -47,7 +47,7 @@ impl Older {
 /// Alarms if the file is older than remembered, or different under the same version. Returns whether it did.
 pub(super) fn warn(gate: &Gate, policy: &Path) -> bool {
     let why = match load_trust(policy) {
-        Ok(trust) => gate.refuses(&trust),
+        Ok(trust) => gate.reconciler.refuses(&trust),
         Err(problems) => Some(problems.to_string()),
     };
     if let Some(why) = &why {

@@ -9,6 +9,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 use rustix::fs::OFlags;
 use toolgate_base::artifact::Artifact;
+use toolgate_base::file::{self, OPEN_FLAGS};
 use toolgate_policy::limits::load::{
     BUNDLE_BYTES_MAX, BUNDLE_ENTRIES_MAX, BUNDLE_FILES_MAX, TAR_EXTENSION_BYTES_MAX,
 };
@@ -67,7 +68,7 @@ impl Files {
             }
             Place::Folder(dir) => {
                 let mut options = OpenOptions::new();
-                let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
+                let flags = OPEN_FLAGS | OFlags::NOFOLLOW.bits().cast_signed();
                 let file = dir.open_with(path, options.read(true).custom_flags(flags)).map_err(io)?;
                 if !file.metadata().map_err(io)?.is_file() {
                     return Err(BundleError::Entry(path.to_owned(), "it is not a plain file"));
@@ -92,9 +93,7 @@ const BLOCK_BYTES: u64 = 512;
 /// an entry (long names, most of pax), so that no second reader sees another archive.
 fn open_tar(from: &Path) -> Result<Place, BundleError> {
     let io = |error| BundleError::Io(from.to_owned(), error);
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    let file = std::os::unix::fs::OpenOptionsExt::custom_flags(File::options().read(true), flags).open(from);
-    let file = file.map_err(|error| BundleError::Open(from.to_owned(), error))?;
+    let file = file::open(from).map_err(|error| BundleError::Open(from.to_owned(), error))?;
     let metadata = file.metadata().map_err(io)?;
     if !metadata.is_file() {
         return Err(BundleError::Entry(printable(&from.to_string_lossy(), 200), "it is not a plain file"));

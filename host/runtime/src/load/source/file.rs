@@ -4,14 +4,13 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 use toolgate_base::artifact::{Artifact, TooLargeError};
+use toolgate_base::file::{self, OPEN_FLAGS};
 use toolgate_policy::limits::load::{
     ATTACHED_READ_BYTES_MAX, ATTACHED_READ_MAX, COMPONENT_BYTES_MAX, FOLDER_ENTRIES_MAX,
 };
@@ -155,8 +154,7 @@ fn open_within(folder: &Path, path: &Path) -> Result<File, FileError> {
     let inside = real.strip_prefix(&top).map_err(|_| FileError::Link(path.to_owned()))?;
     let dir = Dir::open_ambient_dir(&top, ambient_authority()).map_err(fail)?;
     let mut options = OpenOptions::new();
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    let file = dir.open_with(inside, options.read(true).custom_flags(flags)).map_err(fail)?;
+    let file = dir.open_with(inside, options.read(true).custom_flags(OPEN_FLAGS)).map_err(fail)?;
     Ok(file.into_std())
 }
 
@@ -222,10 +220,8 @@ pub fn folder(folder: &Path) -> Result<Vec<String>, FileError> {
 /// # Errors
 /// [`FileError`].
 pub fn read_regular(path: &Path, bytes_max: u64) -> Result<Artifact, FileError> {
-    // Without this, opening a pipe would wait for a writer.
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    let file = File::options().read(true).custom_flags(flags).open(path);
-    read(path, file.map_err(|error| FileError::Open(path.to_owned(), error))?, bytes_max)
+    let file = file::open(path).map_err(|error| FileError::Open(path.to_owned(), error))?;
+    read(path, file, bytes_max)
 }
 
 fn read(path: &Path, file: File, bytes_max: u64) -> Result<Artifact, FileError> {

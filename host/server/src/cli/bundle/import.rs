@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use tempfile::TempPath;
 use toolgate_base::artifact::Artifact;
+use toolgate_base::file::OPEN_FLAGS;
 use toolgate_base::outcome::with_causes;
 use toolgate_base::spec::Source;
 use toolgate_net::remote::Fetcher;
@@ -246,7 +247,7 @@ fn is_there(path: &Path, bytes: &[u8]) -> io::Result<Existing> {
         }
         Ok(_) => {}
     }
-    let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
+    let flags = OPEN_FLAGS | OFlags::NOFOLLOW.bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     let same = Artifact::read(file, COMPONENT_BYTES_MAX).is_ok_and(|there| there.bytes() == bytes);
     Ok(if same { Existing::Same } else { Existing::Other })

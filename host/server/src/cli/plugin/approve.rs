@@ -190,7 +190,8 @@ pub(super) fn may_be_named(
         |one: &&Shown| one.before.as_ref().is_none_or(|entry| !one.plugin.is_as_approved(&entry.pin));
     let newcomers: Vec<_> = shown.iter().filter(is_new).map(|one| Arc::clone(&one.plugin)).collect();
     let failed = |error| Exit::refused(format!("failed to {error}; nothing was written"));
-    let clashes = desk.gate.clashes(&config.spec, &newcomers, rivals, may_fetch).map_err(failed)?;
+    let clashes =
+        desk.gate.reconciler.clashes(&config.spec, &newcomers, rivals, may_fetch).map_err(failed)?;
     let lines: Vec<String> = clashes
         .iter()
         .filter(|(name, _)| shown.iter().any(|one| one.plugin.name() == name))

@@ -26,7 +26,8 @@ struct Row {
 pub(super) fn run(args: &PrintArgs) -> Result<(), Exit> {
     let config = Config::load(&args.config.config)?;
     let gate = serve::open(&config)?;
-    let (would_serve, report) = newest::look(&config.policy, config.spec.clone(), |spec| gate.look(spec));
+    let (would_serve, report) =
+        newest::look(&config.policy, config.spec.clone(), |spec| gate.reconciler.look(spec));
     if report.problem.is_some() {
         return Err(Exit::not_loaded(&report));
     }
