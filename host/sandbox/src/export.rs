@@ -94,10 +94,6 @@ impl Export {
         &self.path
     }
 
-    pub(super) fn number(&self) -> u32 {
-        self.number
-    }
-
     /// Isolation target.
     pub(super) fn target(&self) -> &PreparedTarget {
         &self.plugin.place

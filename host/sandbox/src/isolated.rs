@@ -276,7 +276,7 @@ impl LiveWorker {
         drop(calls);
         let left = broker.meter.deadline().saturating_duration_since(Instant::now());
         let left_us = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
-        self.send_in_place(&ToWorker::Call { id, function: export.number(), left_us }, body, place);
+        self.send_in_place(&ToWorker::Call { id, function: export.number, left_us }, body, place);
         (id, answer, requests)
     }
 }

@@ -13,7 +13,7 @@ mod tools;
 
 pub(crate) use era::{is_served, repeats_arguments};
 pub(crate) use inbound::{Conversation, Inbound};
-pub(crate) use lifecycle::{Lifecycle, Next};
+pub(crate) use lifecycle::Lifecycle;
 pub(crate) use message::{MessageError, message, not_found, outward};
 pub(crate) use reply::content;
 pub(crate) use splice::Splice;

@@ -110,8 +110,8 @@ fn restored(wire: WireFault, limits: &CallLimits, was_cancelled: bool) -> Option
         FaultKind::Cancelled,
         FaultKind::Internal,
     ];
-    let fault = match wire.limit.as_deref().map(CallLimit::from_name) {
-        Some(limit) => limit.map(|limit| Fault::limit(limit, limits.get(limit)))?,
+    let fault = match CallLimit::from_name(&wire.kind) {
+        Some(limit) => Fault::limit(limit, limits.get(limit)),
         None => {
             let kind = kinds.into_iter().find(|kind| kind.word() == wire.kind)?;
             // Nobody is blamed for a call that was cancelled, so that only who cancels may say it was.

@@ -270,14 +270,12 @@ fn ended(id: u64, fault: &Fault) -> FromWorker {
 }
 
 fn to_wire(fault: &Fault) -> WireFault {
-    let limit = match fault.kind() {
-        FaultKind::Limit(limit) => Some(limit.name().to_owned()),
-        _ => None,
+    let kind = match fault.kind() {
+        FaultKind::Limit(limit) => limit.name(),
+        kind => kind.word(),
     };
-    let kind = fault.kind().word().to_owned();
     WireFault {
-        kind,
-        limit,
+        kind: kind.to_owned(),
         caller_text: fault.caller_text().to_owned(),
         log_text: fault.log_text().to_owned(),
         logs_last_words: fault.logs_last_words(),

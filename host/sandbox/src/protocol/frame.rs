@@ -78,10 +78,8 @@ pub(crate) enum WorkerAttempt {
 /// A fault in a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct WireFault {
-    /// The word of its kind.
+    /// The name of the limit that was met, else the word of its kind.
     pub(crate) kind: String,
-    /// The name of the limit that was met.
-    pub(crate) limit: Option<String>,
     /// Text for the caller.
     pub(crate) caller_text: String,
     /// Text for the log.

@@ -41,8 +41,9 @@ struct Waiting {
 
 /// An exchange or a socket at the server. Dropped it is closed.
 pub(crate) struct RemoteHandle {
-    client: Arc<RpcClient>,
-    number: u64,
+    pub(crate) client: Arc<RpcClient>,
+    /// The number by which requests name it.
+    pub(crate) number: u64,
 }
 
 /// A response that is on its way.
@@ -146,18 +147,9 @@ impl RpcClient {
 }
 
 impl RemoteHandle {
-    /// The number by which requests name it.
-    pub(crate) const fn number(&self) -> u64 {
-        self.number
-    }
-
     /// Closes it, unless that is done already.
     pub(crate) fn close(&self) {
         self.client.notify(HostRequest::Close(self.number));
-    }
-
-    pub(crate) const fn client(&self) -> &Arc<RpcClient> {
-        &self.client
     }
 
     /// Makes a request about it, in a place that the caller has. Nothing if it cannot be made.

@@ -26,18 +26,10 @@ pub(crate) enum Lifecycle {
     },
 }
 
-/// Next step for a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// It is passed to the library.
-    Goes,
-    /// It is a legacy `ping`, which the library does not answer any more.
-    IsAnswered,
-}
-
 impl Lifecycle {
-    /// Updates the state by a request, and adds missing metadata.
-    pub(crate) fn follow(&mut self, request: &mut ClientRequest) -> Next {
+    /// Updates the state by a request, and adds missing metadata. Whether it is a legacy `ping`, which the library does
+    /// not answer any more.
+    pub(crate) fn follow(&mut self, request: &mut ClientRequest) -> bool {
         let is_modern = is_modern(request.get_meta());
         match (&*self, &*request) {
             (Self::Modern | Self::Both { .. }, ClientRequest::InitializeRequest(handshake)) => {
@@ -50,7 +42,7 @@ impl Lifecycle {
             (Self::Open, ClientRequest::InitializeRequest(_)) => *self = Self::Legacy,
             (Self::Open, ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_)) => {}
             (Self::Open, _) if is_modern => *self = Self::Modern,
-            (Self::Both { .. }, ClientRequest::PingRequest(_)) if !is_modern => return Next::IsAnswered,
+            (Self::Both { .. }, ClientRequest::PingRequest(_)) if !is_modern => return true,
             (Self::Both { version, capabilities }, _) if !is_modern => {
                 let (version, capabilities) = (version.clone(), capabilities.as_ref().clone());
                 let meta = request.get_meta_mut();
@@ -59,7 +51,7 @@ impl Lifecycle {
             }
             _ => {}
         }
-        Next::Goes
+        false
     }
 }
 

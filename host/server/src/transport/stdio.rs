@@ -31,7 +31,7 @@ use toolgate_runtime::turns::Caller;
 use super::envelope::{Envelope, Malformed, Skim};
 use super::ids::{self, Ids};
 use crate::config::WireLimits;
-use crate::mcp::{self, Conversation, Handler, Inbound, Lifecycle, Next};
+use crate::mcp::{self, Conversation, Handler, Inbound, Lifecycle};
 use lines::{Line, Lines};
 use output::Output;
 
@@ -214,7 +214,7 @@ impl Reader {
                     ));
                 }
                 let place = self.place(&envelope)?;
-                if self.lifecycle.follow(&mut request.request) == Next::IsAnswered {
+                if self.lifecycle.follow(&mut request.request) {
                     return Ok(Read::Answer(json!({ "jsonrpc": "2.0", "id": envelope.id, "result": {} })));
                 }
                 if let Some(place) = place {

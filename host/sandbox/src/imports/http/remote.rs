@@ -78,7 +78,7 @@ async fn pump_request_body<B>(handle: Arc<RemoteHandle>, mut body: B)
 where
     B: Body<Data = Bytes, Error: Into<EgressError>> + Unpin,
 {
-    let put = |part| handle.ask(HostRequest::Http(HttpRequest::Put(handle.number(), part)), None);
+    let put = |part| handle.ask(HostRequest::Http(HttpRequest::Put(handle.number, part)), None);
     loop {
         let (parts, is_last) = match body.frame().await {
             None => (vec![BodyPart::End], true),
@@ -133,7 +133,7 @@ impl Body for RemoteBody {
         }
         if this.next.is_none() {
             let handle = &this.exchange.handle;
-            this.next = handle.ask(HostRequest::Http(HttpRequest::Next(handle.number())), None);
+            this.next = handle.ask(HostRequest::Http(HttpRequest::Next(handle.number)), None);
         }
         let response = match &mut this.next {
             Some(next) => std::task::ready!(Pin::new(next).poll(cx)).ok(),

@@ -142,7 +142,7 @@ impl SocketHandle {
         match &self.socket {
             // It waits for nothing.
             Socket::Local(broker, socket) => drop(broker.perform_socket(op, socket).now_or_never()),
-            Socket::Remote(handle) => handle.client().notify(of(handle, op)),
+            Socket::Remote(handle) => handle.client.notify(of(handle, op)),
         }
     }
 
@@ -155,7 +155,7 @@ impl SocketHandle {
     pub(super) fn spent(&self, fuel_left: u64) -> Result<(), StopError> {
         let meter = match &self.socket {
             Socket::Local(broker, _) => &broker.meter,
-            Socket::Remote(handle) => &handle.client().meter,
+            Socket::Remote(handle) => &handle.client.meter,
         };
         meter.crossed(false, fuel_left)
     }
@@ -188,7 +188,7 @@ impl Drop for SocketHandle {
 }
 
 fn of(handle: &RemoteHandle, op: SocketOp) -> HostRequest {
-    HostRequest::Sockets(SocketRequest::Of(handle.number(), op))
+    HostRequest::Sockets(SocketRequest::Of(handle.number, op))
 }
 
 /// Has a name looked up by the server.

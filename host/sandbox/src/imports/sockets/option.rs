@@ -9,9 +9,23 @@ use wasmtime_wasi::p3::bindings::sockets::types::IpAddressFamily;
 use super::convert::to_fault;
 use crate::protocol::sockets::{SocketFault, SocketOption};
 
-/// Methods that read and set options, each as WASI names them.
-macro_rules! options {
-    ($socket:ident $answer:ident $result:ident: $($getter:ident $setter:ident $option:ident $value:ty;)*) => { $(
+/// Methods of a socket's handle that TCP and UDP have alike: those that read addresses and those that read and set
+/// options, each as WASI names them, and the one that drops the handle.
+macro_rules! common {
+    ($type:ident $socket:ident $answer:ident $result:ident: $local:ident $remote:ident; $($getter:ident $setter:ident $option:ident $value:ty;)*) => {
+        async fn $local(&mut self, handle: Handle) -> $result<IpSocketAddress> {
+            $answer(self.$socket(&handle)?.inner.address(SocketOp::Local).await.map(Into::into))
+        }
+
+        async fn $remote(&mut self, handle: Handle) -> $result<IpSocketAddress> {
+            $answer(self.$socket(&handle)?.inner.address(SocketOp::Remote).await.map(Into::into))
+        }
+
+        async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
+            self.table.delete(Resource::<$type>::new_own(handle.rep()))?;
+            Ok(())
+        }
+        $(
         async fn $getter(&mut self, handle: Handle) -> $result<$value> {
             $answer(self.$socket(&handle)?.inner.get(SocketOption::$option).await)
         }
@@ -21,7 +35,7 @@ macro_rules! options {
         }
     )* };
 }
-pub(super) use options;
+pub(super) use common;
 
 impl SocketOption {
     /// Reads the option.

@@ -12,7 +12,7 @@ use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
 use super::convert::{fits, leads};
 use super::handle::{AwaitedResponse, SocketHandle, value};
-use super::option::options;
+use super::option::common;
 use super::stream::{SocketReader, SocketWriter};
 use super::{View, answer, ours, to_socket_error};
 use crate::bindings::sockets::tcp::{self, ShutdownType, TcpSocket};
@@ -137,14 +137,6 @@ impl tcp::HostTcpSocket for View<'_> {
         Err(ErrorCode::InvalidState.into())
     }
 
-    async fn local_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
-        answer(self.tcp(&handle)?.inner.address(SocketOp::Local).await.map(Into::into))
-    }
-
-    async fn remote_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
-        answer(self.tcp(&handle)?.inner.address(SocketOp::Remote).await.map(Into::into))
-    }
-
     async fn is_listening(&mut self, handle: Handle) -> wasmtime::Result<bool> {
         self.table.get::<Tcp>(&ours(&handle))?;
         Ok(false)
@@ -172,7 +164,7 @@ impl tcp::HostTcpSocket for View<'_> {
         answer(self.tcp(&handle)?.inner.set(SocketOption::KeepAlive, value).await)
     }
 
-    options! { tcp answer SocketResult:
+    common! { Tcp tcp answer SocketResult: local_address remote_address;
         keep_alive_idle_time set_keep_alive_idle_time KeepAliveIdle u64;
         keep_alive_interval set_keep_alive_interval KeepAliveInterval u64;
         keep_alive_count set_keep_alive_count KeepAliveCount u32;
@@ -194,11 +186,6 @@ impl tcp::HostTcpSocket for View<'_> {
         if matches!(how, ShutdownType::Send | ShutdownType::Both) {
             writer.shut();
         }
-        Ok(())
-    }
-
-    async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
-        self.table.delete(Resource::<Tcp>::new_own(handle.rep()))?;
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use wasmtime_wasi_io::async_trait;
 use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 
 use super::handle::{AwaitedResponse, SocketHandle, value};
-use super::option::options;
+use super::option::common;
 use super::{View, answer, ours, to_socket_error};
 use crate::bindings::sockets::udp::{
     self, IncomingDatagram, IncomingDatagramStream, OutgoingDatagram, OutgoingDatagramStream, UdpSocket,
@@ -113,20 +113,12 @@ impl udp::HostUdpSocket for View<'_> {
         Ok((Resource::new_own(incoming.rep()), Resource::new_own(outgoing.rep())))
     }
 
-    async fn local_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
-        answer(self.udp(&handle)?.inner.address(SocketOp::Local).await.map(Into::into))
-    }
-
-    async fn remote_address(&mut self, handle: Handle) -> SocketResult<IpSocketAddress> {
-        answer(self.udp(&handle)?.inner.address(SocketOp::Remote).await.map(Into::into))
-    }
-
     async fn address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
         let socket = self.table.get::<Udp>(&ours(&handle))?;
         Ok(if socket.inner.kind.v6 { IpAddressFamily::Ipv6 } else { IpAddressFamily::Ipv4 })
     }
 
-    options! { udp answer SocketResult:
+    common! { Udp udp answer SocketResult: local_address remote_address;
         unicast_hop_limit set_unicast_hop_limit HopLimit u8;
         receive_buffer_size set_receive_buffer_size ReceiveBuffer u64;
         send_buffer_size set_send_buffer_size SendBuffer u64;
@@ -134,11 +126,6 @@ impl udp::HostUdpSocket for View<'_> {
 
     async fn subscribe(&mut self, handle: Handle) -> wasmtime::Result<Resource<DynPollable>> {
         subscribe(self.table, ours::<_, Udp>(&handle))
-    }
-
-    async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
-        self.table.delete(Resource::<Udp>::new_own(handle.rep()))?;
-        Ok(())
     }
 }
 

@@ -38,13 +38,13 @@ pub(super) fn link(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut types = linker.instance(TYPES)?;
     types.func_wrap_async("[method]descriptor.read-via-stream", |store, (fd, at): (Fd, u64)| {
-        input(store, fd, at)
+        opened(store, OpenOp::Input { file: fd.rep(), at }, input)
     })?;
     types.func_wrap_async("[method]descriptor.write-via-stream", |store, (fd, at): (Fd, u64)| {
-        output(store, fd, Some(at))
+        opened(store, OpenOp::Output { file: fd.rep(), at: Some(at) }, output)
     })?;
     types.func_wrap_async("[method]descriptor.append-via-stream", |store, (fd,): (Fd,)| {
-        output(store, fd, None)
+        opened(store, OpenOp::Output { file: fd.rep(), at: None }, output)
     })?;
     linker.allow_shadowing(false);
     Ok(())
@@ -55,30 +55,27 @@ pub(super) fn elsewhere() -> FsError {
     FsError::trap(wasmtime::format_err!("another function is linked in the place of this one"))
 }
 
-fn input(mut store: StoreContextMut<'_, Ctx>, fd: Fd, at: u64) -> Opened<'_, DynInputStream> {
+fn opened<S: Send + 'static>(
+    mut store: StoreContextMut<'_, Ctx>,
+    op: OpenOp,
+    stream: fn(FileClient, Meter, Arc<OpenHandle>) -> S,
+) -> Opened<'_, S> {
     Box::new(async move {
         let view = view(store.data_mut());
         let (client, meter) = (view.files.client.clone(), view.meter.clone());
-        let stream: DynInputStream = match client.open(OpenOp::Input { file: fd.rep(), at }).await {
-            Ok(handle) => Box::new(Input { client, meter, handle: Arc::new(handle), reading: Reading::Idle }),
-            Err(code) => return Ok((Err(code.into()),)),
-        };
-        Ok((Ok(view.table.push(stream)?),))
+        Ok((match client.open(op).await {
+            Ok(handle) => Ok(view.table.push(stream(client, meter, Arc::new(handle)))?),
+            Err(code) => Err(code.into()),
+        },))
     })
 }
 
-fn output(mut store: StoreContextMut<'_, Ctx>, fd: Fd, at: Option<u64>) -> Opened<'_, DynOutputStream> {
-    Box::new(async move {
-        let view = view(store.data_mut());
-        let (client, meter) = (view.files.client.clone(), view.meter.clone());
-        let stream: DynOutputStream = match client.open(OpenOp::Output { file: fd.rep(), at }).await {
-            Ok(handle) => {
-                Box::new(Output { client, meter, handle: Arc::new(handle), writing: Writing::Ready })
-            }
-            Err(code) => return Ok((Err(code.into()),)),
-        };
-        Ok((Ok(view.table.push(stream)?),))
-    })
+fn input(client: FileClient, meter: Meter, handle: Arc<OpenHandle>) -> DynInputStream {
+    Box::new(Input { client, meter, handle, reading: Reading::Idle })
+}
+
+fn output(client: FileClient, meter: Meter, handle: Arc<OpenHandle>) -> DynOutputStream {
+    Box::new(Output { client, meter, handle, writing: Writing::Ready })
 }
 
 type Task<T> = AbortOnDropHandle<Result<T, Code>>;

@@ -12,7 +12,7 @@ use crate::bindings::sockets::p3::types::{
 use crate::imports::Ctx;
 use crate::imports::sockets::convert::of_family;
 use crate::imports::sockets::handle::SocketHandle;
-use crate::imports::sockets::option::options;
+use crate::imports::sockets::option::common;
 use crate::imports::sockets::ours;
 use crate::protocol::sockets::{SocketFault, SocketKind, SocketOp, SocketOption};
 
@@ -155,14 +155,6 @@ impl HostTcpSocket for View<'_> {
         Ok(Err(refused.unwrap_or(SocketFault::AccessDenied).into()))
     }
 
-    async fn get_local_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
-        answer(self.tcp_p3(&handle)?.inner.address(SocketOp::Local).await.map(Into::into))
-    }
-
-    async fn get_remote_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
-        answer(self.tcp_p3(&handle)?.inner.address(SocketOp::Remote).await.map(Into::into))
-    }
-
     async fn get_is_listening(&mut self, handle: Handle) -> wasmtime::Result<bool> {
         self.tcp_p3(&handle)?;
         Ok(false)
@@ -185,17 +177,12 @@ impl HostTcpSocket for View<'_> {
         answer(self.tcp_p3(&handle)?.inner.set(SocketOption::KeepAlive, value).await)
     }
 
-    options! { tcp_p3 answer Answer:
+    common! { Tcp tcp_p3 answer Answer: get_local_address get_remote_address;
         get_keep_alive_idle_time set_keep_alive_idle_time KeepAliveIdle u64;
         get_keep_alive_interval set_keep_alive_interval KeepAliveInterval u64;
         get_keep_alive_count set_keep_alive_count KeepAliveCount u32;
         get_hop_limit set_hop_limit HopLimit u8;
         get_receive_buffer_size set_receive_buffer_size ReceiveBuffer u64;
         get_send_buffer_size set_send_buffer_size SendBuffer u64;
-    }
-
-    async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
-        self.table.delete(Resource::<Tcp>::new_own(handle.rep()))?;
-        Ok(())
     }
 }

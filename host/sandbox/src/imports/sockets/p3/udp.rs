@@ -11,7 +11,7 @@ use crate::bindings::sockets::p3::types::{
 };
 use crate::imports::Ctx;
 use crate::imports::sockets::handle::{SocketFuture, SocketHandle, value};
-use crate::imports::sockets::option::options;
+use crate::imports::sockets::option::common;
 use crate::imports::sockets::ours;
 use crate::protocol::blob::ByteBlob;
 use crate::protocol::sockets::{SocketKind, SocketOp, SocketOption, SocketResponse};
@@ -81,26 +81,13 @@ impl HostUdpSocket for View<'_> {
         answer(self.udp_p3(&handle)?.inner.done(SocketOp::Disconnect).await)
     }
 
-    async fn get_local_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
-        answer(self.udp_p3(&handle)?.inner.address(SocketOp::Local).await.map(Into::into))
-    }
-
-    async fn get_remote_address(&mut self, handle: Handle) -> Answer<IpSocketAddress> {
-        answer(self.udp_p3(&handle)?.inner.address(SocketOp::Remote).await.map(Into::into))
-    }
-
     async fn get_address_family(&mut self, handle: Handle) -> wasmtime::Result<IpAddressFamily> {
         Ok(family(self.udp_p3(&handle)?.inner.kind.v6))
     }
 
-    options! { udp_p3 answer Answer:
+    common! { Udp udp_p3 answer Answer: get_local_address get_remote_address;
         get_unicast_hop_limit set_unicast_hop_limit HopLimit u8;
         get_receive_buffer_size set_receive_buffer_size ReceiveBuffer u64;
         get_send_buffer_size set_send_buffer_size SendBuffer u64;
-    }
-
-    async fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
-        self.table.delete(Resource::<Udp>::new_own(handle.rep()))?;
-        Ok(())
     }
 }
