@@ -152,12 +152,12 @@ impl Admission {
         match crowded {
             Crowded::Full => Fault::limit(CallLimit::Queue, self.queue),
             Crowded::GaveWay => {
-                let told = format!(
+                let text = format!(
                     "too many calls of this tool's plugin are waiting ({} = {}), most of them by this client; try again later",
                     CallLimit::Queue.name(),
                     self.queue
                 );
-                Fault::new(FaultKind::Limit(CallLimit::Queue), told)
+                Fault::new(FaultKind::Limit(CallLimit::Queue), text)
             }
         }
     }

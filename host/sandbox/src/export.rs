@@ -93,9 +93,4 @@ impl Export {
     pub fn path(&self) -> &ExportPath {
         &self.path
     }
-
-    /// Isolation target.
-    pub(super) fn target(&self) -> &PreparedTarget {
-        &self.plugin.place
-    }
 }

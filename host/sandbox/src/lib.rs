@@ -126,7 +126,7 @@ impl Sandbox {
             return Outcome::Fault(Fault::internal("the permit is for another tool"));
         }
         let (deadline, interrupt) = (call.deadline, call.interrupt.clone());
-        let begun = match export.target() {
+        let begun = match &export.plugin.place {
             PreparedTarget::InProcess(module) => self.call_in_process(module, export, args, call),
             PreparedTarget::Worker(module) => self.call_in_worker(module, export, args, call),
         };
@@ -259,9 +259,9 @@ impl Sandbox {
     }
 }
 
-fn lift_result(lift: Lift, export: &Export, came: GuestResult, account: &MemoryAccount) -> Outcome {
+fn lift_result(lift: Lift, export: &Export, result: GuestResult, account: &MemoryAccount) -> Outcome {
     let bytes_max = export.limits().get(CallLimit::Output);
-    match came {
+    match result {
         Ok(result) => lift(result.as_ref(), export.function(), &export.reply, bytes_max, account),
         Err(fault) => Outcome::Fault(fault),
     }

@@ -37,7 +37,7 @@ pub(crate) struct Notices(Mutex<BTreeMap<Trouble, Notice>>);
 
 #[derive(Debug, Default)]
 struct Notice {
-    told: Option<Instant>,
+    logged_at: Option<Instant>,
     since: u64,
 }
 
@@ -78,10 +78,10 @@ impl Notices {
         let notice = notices.entry(trouble).or_default();
         notice.since += 1;
         let between = Duration::from_millis(NOTICE_MS);
-        if notice.told.is_some_and(|told| now.saturating_duration_since(told) < between) {
+        if notice.logged_at.is_some_and(|logged_at| now.saturating_duration_since(logged_at) < between) {
             return None;
         }
-        notice.told = Some(now);
+        notice.logged_at = Some(now);
         Some(std::mem::take(&mut notice.since))
     }
 }

@@ -290,14 +290,14 @@ fn watched(config: &Config) -> Vec<PathBuf> {
 }
 
 /// Warns once of each folder with more entries than are checked.
-fn warn_of_crowded(now: &Stamps, said: &mut BTreeSet<PathBuf>) {
+fn warn_of_crowded(now: &Stamps, warned: &mut BTreeSet<PathBuf>) {
     let crowded: BTreeSet<PathBuf> = now.crowded().map(Path::to_owned).collect();
-    for folder in crowded.difference(said) {
+    for folder in crowded.difference(warned) {
         tracing::warn!(
             folder = %folder.display(),
             "the folders of plugins have more than {WATCH_ENTRIES_MAX} entries together: a change of a signature with digits in its name \
              is not seen in this one; remove other files, or send SIGHUP after such a change"
         );
     }
-    *said = crowded;
+    *warned = crowded;
 }

@@ -71,7 +71,7 @@ fn attempts(id: u8, attempts: &[u8]) -> Vec<u8> {
 
 /// The end of a call, by a trap.
 fn ended(id: u8) -> Vec<u8> {
-    frame(&[&[5, id, 0, 0, 0, 0, 1], b"\x04trap\x00\x06forged\x06forged\x00".as_slice()].concat())
+    frame(&[&[5, id, 0, 0, 0, 0, 1], b"\x04trap\x06forged\x06forged\x00".as_slice()].concat())
 }
 
 /// A number, seven bits a byte.

@@ -53,7 +53,7 @@ pub enum FaultKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     kind: FaultKind,
-    told: String,
+    caller_text: String,
     logged: String,
     /// Whether the log text exceeds the caller's by text that the plugin wrote.
     logs_last_words: bool,
@@ -62,14 +62,14 @@ pub struct Fault {
 impl Fault {
     /// A fault with the same text for the caller and the log.
     pub fn new(kind: FaultKind, text: impl Into<String>) -> Self {
-        let told = text.into();
-        Self { kind, logged: told.clone(), told, logs_last_words: false }
+        let caller_text = text.into();
+        Self { kind, logged: caller_text.clone(), caller_text, logs_last_words: false }
     }
 
     /// Adds detail for the log only. Guest text is escaped and bounded here.
     #[must_use]
     pub fn logged(mut self, detail: &str) -> Self {
-        self.logged = format!("{}: {}", self.told, printable(detail, LOGGED_CHARS_MAX));
+        self.logged = format!("{}: {}", self.caller_text, printable(detail, LOGGED_CHARS_MAX));
         self
     }
 
@@ -82,14 +82,14 @@ impl Fault {
     /// Adds the plugin's last output to the caller's text. The log has it already.
     #[must_use]
     pub fn telling(mut self, words: &str) -> Self {
-        self.told = format!("{}; it wrote last: {words}", self.told);
+        self.caller_text = format!("{}; it wrote last: {words}", self.caller_text);
         self
     }
 
     /// A fault for a limit that was reached, by name.
     pub fn limit(limit: CallLimit, value: u64) -> Self {
         let name = limit.name();
-        let told = match limit {
+        let caller_text = match limit {
             CallLimit::Fuel => format!("the tool used more than its limit of computation ({name} = {value})"),
             CallLimit::Deadline => {
                 format!("the tool did not answer within its time limit ({name} = {value})")
@@ -110,13 +110,13 @@ impl Fault {
             | CallLimit::SocketBytes
             | CallLimit::Stacks => format!("the tool went over its limit {name} = {value}"),
         };
-        Self::new(FaultKind::Limit(limit), told)
+        Self::new(FaultKind::Limit(limit), caller_text)
     }
 
     /// A fault for the exhausted memory budget of all calls.
     pub fn no_memory() -> Self {
-        let told = "the host has no memory left for this call; try again later";
-        Self::new(FaultKind::Budget, told).logged("memory_bytes_max of [server.limits] is used up")
+        let caller_text = "the host has no memory left for this call; try again later";
+        Self::new(FaultKind::Budget, caller_text).logged("memory_bytes_max of [server.limits] is used up")
     }
 
     /// An internal fault; the caller learns no detail.
@@ -148,7 +148,7 @@ impl Fault {
 
     /// Text for the caller.
     pub fn caller_text(&self) -> &str {
-        &self.told
+        &self.caller_text
     }
 
     /// Text for the log.
@@ -164,7 +164,7 @@ impl Fault {
     /// Text for the operator who made the call: the log's, without the plugin's last output, which only `crash_details`
     /// shows.
     pub fn operator_text(&self) -> &str {
-        if self.logs_last_words { &self.told } else { &self.logged }
+        if self.logs_last_words { &self.caller_text } else { &self.logged }
     }
 }
 

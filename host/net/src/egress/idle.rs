@@ -36,30 +36,30 @@ impl<C> Default for Idle<C> {
 impl<C> Idle<C> {
     /// Takes the connection to `host` that was idle for the shortest time, with the time it was opened.
     pub(super) fn take(&self, host: &Host, now: Instant) -> Option<(C, Instant)> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.sweep(now);
-        let at = kept.waiting.iter().rposition(|waiting| waiting.host == *host)?;
-        let Waiting { connection, opened, .. } = kept.waiting.remove(at);
+        let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.sweep(now);
+        let at = pool.waiting.iter().rposition(|waiting| waiting.host == *host)?;
+        let Waiting { connection, opened, .. } = pool.waiting.remove(at);
         Some((connection, opened))
     }
 
     /// Stores a connection, evicting the longest idle one if there are too many. `true`: start a sweeping task.
     fn put(&self, host: Host, connection: C, opened: Instant, now: Instant) -> bool {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.waiting.push(Waiting { host, connection, opened, since: now });
-        kept.sweep(now);
-        if kept.waiting.len() > HTTP_IDLE_MAX {
-            kept.waiting.remove(0);
+        let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.waiting.push(Waiting { host, connection, opened, since: now });
+        pool.sweep(now);
+        if pool.waiting.len() > HTTP_IDLE_MAX {
+            pool.waiting.remove(0);
         }
-        !std::mem::replace(&mut kept.swept, true)
+        !std::mem::replace(&mut pool.swept, true)
     }
 
     /// Removes expired connections. Returns whether any are left.
     fn sweep(&self, now: Instant) -> bool {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.sweep(now);
-        kept.swept = !kept.waiting.is_empty();
-        kept.swept
+        let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.sweep(now);
+        pool.swept = !pool.waiting.is_empty();
+        pool.swept
     }
 }
 

@@ -135,8 +135,8 @@ pub fn open(from: &Path) -> Result<PluginBundle, BundleError> {
             Err(error) => return Err(error),
         };
         if let Some(subject) = subject {
-            let said = manifest.attached(described.kind());
-            attached.entry(subject).or_default().push((described.digest.to_string(), said));
+            let form = manifest.attached(described.kind());
+            attached.entry(subject).or_default().push((described.digest.to_string(), form));
         } else if let Some(layer) = manifest.root()? {
             root = Some(layer);
         } else {

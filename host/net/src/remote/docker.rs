@@ -169,18 +169,18 @@ mod tests {
         Ok(found.map(plain))
     }
 
-    fn kept(user: &str) -> Result<Option<String>, String> {
+    fn credentials_of(user: &str) -> Result<Option<String>, String> {
         Ok(Some(user.to_owned()))
     }
 
     #[test]
     fn credentials_are_found_for_their_own_registry_alone() {
-        assert_eq!(of("https://ghcr.io/v2/", "x"), kept("me:secret"));
+        assert_eq!(of("https://ghcr.io/v2/", "x"), credentials_of("me:secret"));
         for hub in ["registry-1.docker.io", "index.docker.io"] {
-            assert_eq!(of(&format!("https://{hub}/v2/"), "library/x"), kept("hub:secret"), "{hub}");
+            assert_eq!(of(&format!("https://{hub}/v2/"), "library/x"), credentials_of("hub:secret"), "{hub}");
         }
-        assert_eq!(of("https://port.example.com:5000/", "x"), kept("port:x"));
-        assert_eq!(of("https://old.example.com/", "x"), kept("old:x"));
+        assert_eq!(of("https://port.example.com:5000/", "x"), credentials_of("port:x"));
+        assert_eq!(of("https://old.example.com/", "x"), credentials_of("old:x"));
         for other in [
             "https://auth.docker.io/",
             "https://registry-1.docker.io:8443/",
@@ -206,9 +206,9 @@ mod tests {
             ("acmecorp/tools", "me:secret"),
             ("other/acme/tools", "me:secret"),
         ] {
-            assert_eq!(of("https://ghcr.io/v2/", repository), kept(user), "{repository}");
+            assert_eq!(of("https://ghcr.io/v2/", repository), credentials_of(user), "{repository}");
         }
-        assert_eq!(of("https://other.example.com/", "team/files"), kept("team:x"));
+        assert_eq!(of("https://other.example.com/", "team/files"), credentials_of("team:x"));
         for repository in ["teams/files", "x", "files/team"] {
             assert_eq!(of("https://other.example.com/", repository), Ok(None), "{repository}");
         }
@@ -220,7 +220,7 @@ mod tests {
             ("stored.example.com", "docker-credential-desktop"),
             ("helped.example.com", "docker-credential-ecr-login"),
             ("token.example.com", "identity token"),
-            ("bad.example.com", "no name and password"),
+            ("bad.example.com", "not a name"),
         ] {
             let why = of(&format!("https://{host}/"), "x").unwrap_err();
             assert!(why.contains(words), "{host}: {why}");

@@ -50,15 +50,15 @@ pub(super) async fn log_in(
     let may_exchange = first.is_some_and(FetchPermit::takes_credentials);
     if asked.contains(&Challenge::Basic) && !may_exchange {
         match (stored_credentials(client, reference)?, services.is_empty()) {
-            (Some(kept), _) => return Ok(Login { authorization: Some(kept), advice: None }),
+            (Some(stored), _) => return Ok(Login { authorization: Some(stored), advice: None }),
             (None, true) => return Err(failed("it wants a password; run `docker login` for it")),
             (None, false) => {}
         }
     }
     let service = services.into_iter().next();
     let service = service.ok_or_else(|| failed("it wants neither a password nor a token"))??;
-    let kept = if service.takes_credentials() { stored_credentials(client, reference)? } else { None };
-    let request_parts = RequestParts { authorization: kept.as_ref(), ..RequestParts::default() };
+    let stored = if service.takes_credentials() { stored_credentials(client, reference)? } else { None };
+    let request_parts = RequestParts { authorization: stored.as_ref(), ..RequestParts::default() };
     let arrived = client.fetch(&service, &request_parts, Follow::Never, TOKEN_BYTES_MAX).await?;
     let token = token(&arrived.bytes).ok_or_else(|| failed("its service gave no token that can be used"))?;
     Ok(Login { authorization: Some(token), advice: advice(&service, reference) })

@@ -48,10 +48,10 @@ impl<'a> Session<'a> {
     pub(super) async fn manifest(&self, version: &Version) -> Result<(Digest, Vec<u8>), FetchError> {
         let arrived = self.get(&format!("manifests/{version}"), MANIFEST_BYTES_MAX).await?;
         let digest = Digest::of(&arrived.bytes);
-        let said = arrived.headers.get("docker-content-digest");
-        let said = said.and_then(|said| said.to_str().ok()?.parse::<Digest>().ok());
+        let announced = arrived.headers.get("docker-content-digest");
+        let announced = announced.and_then(|announced| announced.to_str().ok()?.parse::<Digest>().ok());
         let asked = if let Version::Digest(digest) = version { Some(*digest) } else { None };
-        match asked.or(said) {
+        match asked.or(announced) {
             Some(wanted) if wanted != digest => {
                 Err(self.not(ArtefactError::OtherBytes { got: digest, wanted }))
             }

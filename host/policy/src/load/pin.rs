@@ -201,8 +201,8 @@ mod tests {
         let seen = PluginState { id: "x", digest: other, surface: other, asked, grant, ..seen() };
         let all = compare(Some(&pin()), &seen).unwrap_err();
         assert_eq!(all.len(), 5);
-        let told = all.last().unwrap().to_string();
-        assert_eq!(told, "what it is granted changed: - http = []; + a", "both ways");
+        let text = all.last().unwrap().to_string();
+        assert_eq!(text, "what it is granted changed: - http = []; + a", "both ways");
     }
 
     #[test]
@@ -228,12 +228,12 @@ mod tests {
 
     #[test]
     fn what_it_says_when_it_runs_is_held_to_what_it_said_when_it_was_approved() {
-        let (said, other) = (Digest::of(b"said"), Digest::of(b"other"));
-        let dynamic = Pin { surfaces: vec![Digest::of(b"surface"), said], ..pin() };
-        assert_eq!(compare_surface(&dynamic, Some(said)), Ok(()));
+        let (surface, other) = (Digest::of(b"said"), Digest::of(b"other"));
+        let dynamic = Pin { surfaces: vec![Digest::of(b"surface"), surface], ..pin() };
+        assert_eq!(compare_surface(&dynamic, Some(surface)), Ok(()));
         assert_eq!(compare_surface(&dynamic, Some(other)), Err(PinChangeError::Surface));
         assert_eq!(compare_surface(&dynamic, None), Err(PinChangeError::Surface));
-        assert_eq!(compare_surface(&pin(), Some(said)), Err(PinChangeError::Surface));
+        assert_eq!(compare_surface(&pin(), Some(surface)), Err(PinChangeError::Surface));
         assert_eq!(compare_surface(&pin(), None), Ok(()));
     }
 }

@@ -93,13 +93,13 @@ impl Breaker {
             Whom::Peer => ("for all connections from this client's address", "them"),
             Whom::Everybody => ("for several clients", "everybody"),
         };
-        let told = format!(
+        let text = format!(
             "the tool's plugin failed too often in a row {who} ({} = {}) and is on hold for {held}; try again in {} s",
             CallLimit::Faults.name(),
             self.faults_max,
             left.as_secs() + 1
         );
-        Fault::new(FaultKind::Limit(CallLimit::Faults), told)
+        Fault::new(FaultKind::Limit(CallLimit::Faults), text)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

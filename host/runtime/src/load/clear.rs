@@ -72,11 +72,11 @@ fn former(
 
 impl Cleared {
     /// Names of its tools. Those of dynamic tools are in their approved surface `said`; without it they are unknown.
-    pub(crate) fn tools(&self, prefix: &Prefix, said: Option<&Artifact>) -> Option<Vec<ToolName>> {
+    pub(crate) fn tools(&self, prefix: &Prefix, surface: Option<&Artifact>) -> Option<Vec<ToolName>> {
         let listings = self.described.listings.iter();
         let mut names: Vec<ToolName> = listings.map(|listing| listing.name.clone()).collect();
         if let Some(interface) = &self.inspected.dynamic {
-            names.extend(dynamic::names(said?, interface, prefix)?);
+            names.extend(dynamic::names(surface?, interface, prefix)?);
         }
         Some(names)
     }

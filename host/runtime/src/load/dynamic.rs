@@ -337,12 +337,12 @@ mod tests {
 
     #[test]
     fn what_a_plugin_says_by_another_clock_counts_as_approved_only_if_the_clock_alone_is_another() {
-        let said = |description: &str| {
+        let described = |description: &str| {
             let surface = canonical(&json!([{ "name": "a", "description": description }])).unwrap();
             DynamicTools { tools: Vec::new(), findings: Vec::new(), surface }
         };
-        let now = said("Made at 1970-01-01T00:00:01Z, steady 1000000000.");
-        let then = said("Made at 1970-01-01T00:00:00Z, steady 0.");
+        let now = described("Made at 1970-01-01T00:00:01Z, steady 1000000000.");
+        let then = described("Made at 1970-01-01T00:00:00Z, steady 0.");
         let digest = then.surface.digest();
         assert_eq!(now.as_approved_before(then).map(|it| it.digest()), Some(digest));
         for other in [
@@ -352,7 +352,7 @@ mod tests {
             "",
             "Made at 0",
         ] {
-            assert!(now.as_approved_before(said(other)).is_none(), "{other}");
+            assert!(now.as_approved_before(described(other)).is_none(), "{other}");
         }
     }
 }

@@ -51,8 +51,8 @@ pub(super) fn surfaces(services: &Services, plugin: &Plugin) {
     }
 }
 
-fn warn(kept: Result<(), BlobStoreError>) {
-    if let Err(error) = kept {
+fn warn(stored: Result<(), BlobStoreError>) {
+    if let Err(error) = stored {
         let error = with_causes(&error);
         tracing::warn!(error, "what was approved is not kept; when its source changes it cannot serve on");
     }

@@ -34,19 +34,20 @@ pub(crate) fn prepare(sandbox: &Sandbox, spec: &PluginSpec, cleared: Cleared) ->
     let mut tools: Vec<ReadyTool> = described.listings.into_iter().zip(exports).map(ready).collect();
     if let [list, call, before @ ..] = further.as_slice() {
         let ask = |list| dynamic::ask(sandbox, &clearance, list, &spec.name, &spec.prefix);
-        let said = ask(list).map_err(|error| LoadError::Dynamic(digest, error))?;
+        let listed = ask(list).map_err(|error| LoadError::Dynamic(digest, error))?;
         // Some runtimes fail when a clock is at 0; then there is no such approval.
         if let Some(Ok(before)) = before.first().map(ask) {
-            surfaces.former.extend(said.as_approved_before(before));
+            surfaces.former.extend(listed.as_approved_before(before));
         }
-        check_lints(&said.findings, &spec.allow_lints)
+        check_lints(&listed.findings, &spec.allow_lints)
             .map_err(|reasons| LoadError::Clear(digest, ClearanceError::Refused(reasons)))?;
-        surfaces.all.push(said.surface);
-        add(&mut tools, said.tools, call).map_err(|error| LoadError::Dynamic(digest, error))?;
+        surfaces.all.push(listed.surface);
+        add(&mut tools, listed.tools, call).map_err(|error| LoadError::Dynamic(digest, error))?;
     }
-    let said = |surfaces: &[Artifact]| clearance.check_dynamic_surface(surfaces.get(1).map(Artifact::digest));
-    said(&surfaces.all)
-        .or_else(|change| said(&surfaces.former).map_err(|_| change))
+    let check =
+        |surfaces: &[Artifact]| clearance.check_dynamic_surface(surfaces.get(1).map(Artifact::digest));
+    check(&surfaces.all)
+        .or_else(|change| check(&surfaces.former).map_err(|_| change))
         .map_err(|change| LoadError::Clear(digest, ClearanceError::Held(vec![change])))?;
     if tools.is_empty() {
         return Err(LoadError::Dynamic(digest, DynamicToolsError::None));

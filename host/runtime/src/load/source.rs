@@ -112,14 +112,14 @@ impl Sources {
 
     /// Stored bytes of a remote plugin with a pinned digest.
     pub(crate) fn fetched_before(&self, source: &Source, pin: Option<Digest>) -> Option<Found> {
-        let (kept, pin) = (self.blobs.as_ref()?, pin.filter(|_| source.is_elsewhere())?);
-        kept.get(pin).map(|(artifact, signatures)| Found::new(artifact, signatures))
+        let (blobs, pin) = (self.blobs.as_ref()?, pin.filter(|_| source.is_elsewhere())?);
+        blobs.get(pin).map(|(artifact, signatures)| Found::new(artifact, signatures))
     }
 
     /// Stores bytes of a remote plugin with these of its signatures, so that they need not be fetched again.
     pub(crate) fn keep(&self, source: &Source, artifact: &Artifact, signatures: &[SignatureFile]) {
-        let Some(kept) = &self.blobs else { return };
-        if let Err(error) = kept.put(artifact, signatures) {
+        let Some(blobs) = &self.blobs else { return };
+        if let Err(error) = blobs.put(artifact, signatures) {
             tracing::warn!(error = %with_causes(&error), %source, "what was fetched is not kept and will be fetched again");
         }
     }

@@ -176,16 +176,16 @@ pub fn worth_keeping(examined: &[Examined], found: &Found) -> Vec<SignatureFile>
     let mut ranking = Ranking::default();
     let ranked =
         examined.iter().zip(&found.signatures).map(|(examined, file)| (ranking.rank(examined), file));
-    let mut kept: Vec<_> = ranked.filter(|(rank, _)| *rank != SignatureRank::Nothing).collect();
-    kept.sort_by_key(|(rank, _)| *rank);
-    kept.into_iter().map(|(_, file)| file.clone()).collect()
+    let mut ranked_files: Vec<_> = ranked.filter(|(rank, _)| *rank != SignatureRank::Nothing).collect();
+    ranked_files.sort_by_key(|(rank, _)| *rank);
+    ranked_files.into_iter().map(|(_, file)| file.clone()).collect()
 }
 
 fn listed(sentences: &[String]) -> String {
-    let mut told = sentences.iter().take(TOLD_MAX).cloned().collect::<Vec<_>>().join("; ");
+    let mut text = sentences.iter().take(TOLD_MAX).cloned().collect::<Vec<_>>().join("; ");
     let more = sentences.len().saturating_sub(TOLD_MAX);
     if more > 0 {
-        told.push_str(&format!("; and {more} more"));
+        text.push_str(&format!("; and {more} more"));
     }
-    told
+    text
 }

@@ -178,6 +178,6 @@ fn is_pinned(services: &Services, wanted: &PluginSpec, digest: Digest, before: O
     let Some(manifest) = wanted.source.manifest() else { return true };
     let serves_from_it =
         |plugin: &&Arc<Plugin>| plugin.digest() == digest && plugin.source().manifest() == Some(manifest);
-    let names_it = |(kept, _): (Artifact, _)| component_of(kept.bytes()) == Some(digest);
+    let names_it = |(artifact, _): (Artifact, _)| component_of(artifact.bytes()) == Some(digest);
     before.filter(serves_from_it).is_some() || services.blobs.get(manifest).is_some_and(names_it)
 }

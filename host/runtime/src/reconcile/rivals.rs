@@ -116,8 +116,12 @@ impl Reconciler {
         let wanted = PluginSpec { digest: None, ..wanted.clone() };
         let cleared = would_serve(&wanted, load::clear(&sources, &wanted, against, origin))?;
         let Some(cleared) = cleared else { return Ok(None) };
-        let said = pin.surfaces.get(1).and_then(|said| self.services.blobs.get(*said)).map(|(said, _)| said);
-        if let Some(tools) = cleared.tools(&wanted.prefix, said.as_ref()) {
+        let surface = pin
+            .surfaces
+            .get(1)
+            .and_then(|surface| self.services.blobs.get(*surface))
+            .map(|(surface, _)| surface);
+        if let Some(tools) = cleared.tools(&wanted.prefix, surface.as_ref()) {
             return Ok(Some(tools));
         }
         let plugin = would_serve(&wanted, load::prepare(&self.services.sandbox, &wanted, cleared))?;

@@ -84,7 +84,7 @@ impl LoadReport {
 /// or beside their file now. Nothing is fetched.
 fn judge(services: &Services, plugin: &Plugin, trust: &TrustSpec, now: UnixTime) -> Result<(), TrustError> {
     let Err(why) = plugin.trusted_by(&trust.policy, now) else { return Ok(()) };
-    let kept = || {
+    let stored = || {
         let (artifact, signatures) = services.blobs.get(plugin.digest())?;
         Some(Found::new(artifact, signatures))
     };
@@ -95,5 +95,5 @@ fn judge(services: &Services, plugin: &Plugin, trust: &TrustSpec, now: UnixTime)
     // The pin excludes other bytes, and revocation overrides every signature.
     let (id, pin) = (plugin.clearance().trusted().plugin(), Some(plugin.digest()));
     let trusts = |found: Found| verify::verify(trust, &found, id, pin, plugin.standing(), now).is_ok();
-    if kept().is_some_and(trusts) || beside().is_some_and(trusts) { Ok(()) } else { Err(why) }
+    if stored().is_some_and(trusts) || beside().is_some_and(trusts) { Ok(()) } else { Err(why) }
 }

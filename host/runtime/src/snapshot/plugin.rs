@@ -95,8 +95,8 @@ impl Plugin {
             return false;
         }
         // The surface of dynamic tools may be the same in both formats.
-        let said = now.surfaces.iter().skip(1).copied();
-        let written_anew = std::iter::once(*first).chain(said).collect();
+        let further = now.surfaces.iter().skip(1).copied();
+        let written_anew = std::iter::once(*first).chain(further).collect();
         [written_anew, former].into_iter().any(|surfaces| *pin == Pin { surfaces, ..now.clone() })
     }
 

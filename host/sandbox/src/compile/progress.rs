@@ -71,29 +71,29 @@ mod tests {
 
     use super::*;
 
-    type Said = Arc<Mutex<Vec<(String, u64, bool)>>>;
+    type Reports = Arc<Mutex<Vec<(String, u64, bool)>>>;
 
-    fn watch(moment: Duration) -> (Watch, Said, mpsc::Receiver<()>) {
-        let (watch, said, (begun, begins)) = (Watch::default(), Said::default(), mpsc::channel());
-        let heard = Arc::clone(&said);
+    fn watch(moment: Duration) -> (Watch, Reports, mpsc::Receiver<()>) {
+        let (watch, reports, (begun, begins)) = (Watch::default(), Reports::default(), mpsc::channel());
+        let collected = Arc::clone(&reports);
         watch.tell(Arc::new(move |plugin, bytes, took| {
-            heard.lock().unwrap().push((plugin.to_owned(), bytes, took.is_some()));
+            collected.lock().unwrap().push((plugin.to_owned(), bytes, took.is_some()));
             begun.send(()).unwrap_or_default();
         }));
-        (Watch { moment, ..watch }, said, begins)
+        (Watch { moment, ..watch }, reports, begins)
     }
 
     #[test]
     fn what_takes_long_is_told_when_it_begins_to_and_when_it_is_over() {
-        let (watch, said, begins) = watch(Duration::from_millis(1));
+        let (watch, reports, begins) = watch(Duration::from_millis(1));
         assert_eq!(watch.over("py", 5, || begins.recv().map(|()| 7)), Ok(7));
-        assert_eq!(*said.lock().unwrap(), [("py".to_owned(), 5, false), ("py".to_owned(), 5, true)]);
+        assert_eq!(*reports.lock().unwrap(), [("py".to_owned(), 5, false), ("py".to_owned(), 5, true)]);
     }
 
     #[test]
     fn what_takes_a_moment_is_not_told() {
-        let (watch, said, _) = watch(Duration::from_secs(3_600));
+        let (watch, reports, _) = watch(Duration::from_secs(3_600));
         assert_eq!(watch.over("py", 5, || 7), 7);
-        assert!(said.lock().unwrap().is_empty());
+        assert!(reports.lock().unwrap().is_empty());
     }
 }

@@ -211,7 +211,7 @@ impl WorkerRuntime {
         running: &RunningCall,
     ) -> (FromWorker, Vec<u8>) {
         let nothing = |fault: &Fault| (ended(id, fault), Vec::new());
-        let PreparedTarget::InProcess(module) = export.target() else {
+        let PreparedTarget::InProcess(module) = &export.plugin.place else {
             return nothing(&Fault::internal("a worker has no worker"));
         };
         let (relay, mut reports) = Relay::open();

@@ -113,11 +113,11 @@ fn tell(args: &Args, outcome: Outcome) -> Result<(), Exit> {
                     Content::Text(text) => (json!(text), Value::Null),
                     Content::Value { text, structured } => (json!(text), structured.clone()),
                 };
-                let mut told = json!({ "isError": is_error, "text": text, "structuredContent": structured });
-                if let (Content::Blocks { blocks, .. }, Some(told)) = (answer.content, told.as_object_mut()) {
-                    told.insert("content".to_owned(), content(blocks).map_err(|error| Exit::host(&error))?);
+                let mut json = json!({ "isError": is_error, "text": text, "structuredContent": structured });
+                if let (Content::Blocks { blocks, .. }, Some(json)) = (answer.content, json.as_object_mut()) {
+                    json.insert("content".to_owned(), content(blocks).map_err(|error| Exit::host(&error))?);
                 }
-                output::print_json(&told);
+                output::print_json(&json);
             } else {
                 output::print(&answer.to_string());
             }

@@ -74,12 +74,12 @@ fn as_json(report: &LoadReport) -> Value {
     };
     let folder = |problem: &FolderProblem| json!({ "place": problem.place(), "reasons": [problem.why] });
     let plugins = report.plugins.iter().map(plugin).collect::<Vec<_>>();
-    let mut told = serde_json::Map::from_iter([("plugins".to_owned(), Value::from(plugins))]);
+    let mut json = serde_json::Map::from_iter([("plugins".to_owned(), Value::from(plugins))]);
     if !report.folders.is_empty() {
-        told.insert("folders".to_owned(), report.folders.iter().map(folder).collect());
+        json.insert("folders".to_owned(), report.folders.iter().map(folder).collect());
     }
     if let Some(problem) = &report.problem {
-        told.insert("problem".to_owned(), problem.as_str().into());
+        json.insert("problem".to_owned(), problem.as_str().into());
     }
-    Value::Object(told)
+    Value::Object(json)
 }

@@ -81,13 +81,13 @@ struct Shown {
 fn approvals(lock: &Path, digest: Digest) -> Result<Vec<String>, Exit> {
     let lock = read_lock(lock).map_err(|why| Exit::usage(format!("{}: {why}", lock.display())))?;
     let these = lock.file.entries().filter(|(_, entry)| entry.pin.digest == digest);
-    let told = these.map(|(name, entry)| {
+    let lines = these.map(|(name, entry)| {
         let Approval { by, at } = &entry.pin.approval;
         let at = to_date(*at).unwrap_or_else(|| "a time that is not a date".to_owned());
         let revoked = entry.pin.revoked.as_ref().map(|why| format!("; taken back: {}", printable(why, 500)));
         format!("as {name} by {}, {at}{}", printable(by, 200), revoked.unwrap_or_default())
     });
-    Ok(told.collect())
+    Ok(lines.collect())
 }
 
 fn hidden(inspected: &Inspected) -> impl Iterator<Item = (String, &ShapeError)> {

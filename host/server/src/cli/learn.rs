@@ -95,9 +95,9 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     if !report.is_whole() {
         return Err(Exit::not_loaded(&report));
     }
-    let heard = listen(args, &gate, &arguments)?;
-    let lesson = lesson(&present, &asked, &heard.refused);
-    output::print(&proposal_text(args, &base, &heard, &lesson));
+    let observed = listen(args, &gate, &arguments)?;
+    let lesson = lesson(&present, &asked, &observed.refused);
+    output::print(&proposal_text(args, &base, &observed, &lesson));
     Ok(())
 }
 
@@ -152,7 +152,7 @@ fn approvals(
 /// Makes the calls, and reports on stderr how each ended.
 fn listen(args: &Args, gate: &Gate, arguments: &Json) -> Result<Observed, Exit> {
     let runtime = call::runtime()?;
-    let mut heard = Observed::default();
+    let mut observed = Observed::default();
     for number in 1..=args.times {
         let interrupt = Interrupt::default();
         let request = Request::new(local::parent(), args.tool.as_str(), arguments.clone(), interrupt.clone());
@@ -160,34 +160,36 @@ fn listen(args: &Args, gate: &Gate, arguments: &Json) -> Result<Observed, Exit> 
         let closed = runtime.block_on(call::until_ctrl_c(gate, request, &interrupt));
         let (attempts, not_listed) = closed.attempts();
         let refused = attempts.into_iter().filter(|(_, judged)| *judged == Judged::Refused);
-        heard.refused.extend(refused.map(|(attempt, _)| attempt));
-        heard.not_listed += not_listed;
+        observed.refused.extend(refused.map(|(attempt, _)| attempt));
+        observed.not_listed += not_listed;
         let ended = match closed.get() {
             Outcome::Denied(_) => return Err(call::no_such_tool(&args.tool)),
             Outcome::Answer(answer) => format!("it answered: {answer}"),
             Outcome::Fault(fault) => fault.log_text().to_owned(),
         };
         output::complain(&format!("call {number}: {}", printable_lines(&ended, SHOWN_CHARS_MAX)));
-        heard.calls = number;
+        observed.calls = number;
         if matches!(closed.get(), Outcome::Fault(fault) if fault.kind() == FaultKind::Cancelled) {
             break;
         }
     }
-    Ok(heard)
+    Ok(observed)
 }
 
 /// TOML to be pasted: everything but the grant is a comment, and no text of a plugin can end one.
-fn proposal_text(args: &Args, base: &str, heard: &Observed, lesson: &GrantProposal) -> String {
+fn proposal_text(args: &Args, base: &str, observed: &Observed, lesson: &GrantProposal) -> String {
     let (plugin, tool) = (printable(&args.plugin, 100), printable(&args.tool, 100));
-    let mut lines = vec![format!("# {tool} of {plugin}, {base}, was refused in {} call(s):", heard.calls)];
-    lines.extend(heard.refused.iter().map(|attempt| format!("#   {}", printable(&attempt.to_string(), 500))));
-    if heard.refused.is_empty() {
+    let mut lines = vec![format!("# {tool} of {plugin}, {base}, was refused in {} call(s):", observed.calls)];
+    lines.extend(
+        observed.refused.iter().map(|attempt| format!("#   {}", printable(&attempt.to_string(), 500))),
+    );
+    if observed.refused.is_empty() {
         lines.push("#   nothing".to_owned());
     } else {
         lines.push("# A program often stops at its first refusal: with this grant, learn again.".to_owned());
     }
-    if heard.not_listed > 0 {
-        lines.push(format!("# {} more attempts had no room in the record.", heard.not_listed));
+    if observed.not_listed > 0 {
+        lines.push(format!("# {} more attempts had no room in the record.", observed.not_listed));
     }
     lines.extend(lesson.remarks.iter().map(|remark| format!("# {}", printable(remark, 1_000))));
     lines.push("[plugin.grant]".to_owned());

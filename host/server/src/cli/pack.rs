@@ -59,13 +59,13 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         Some(_) => return Err(Exit::usage("`tool` is not a table; write [tool.NAME]")),
         None => Map::new(),
     };
-    let said = match &args.wit {
+    let from_wit = match &args.wit {
         Some(path) => wit::read(path, args.world.as_deref())
             .map_err(|why| Exit::usage(format!("{}: {why}", path.display())))?,
         None => BTreeMap::new(),
     };
     content.insert("format".to_owned(), json!(1));
-    content.insert("tool".to_owned(), Value::Object(tools(given, said, &functions)?));
+    content.insert("tool".to_owned(), Value::Object(tools(given, from_wit, &functions)?));
     let bad = |error: manifest::SectionError| Exit::usage(format!("{name}: not packed: {error}"));
     let section = manifest::write(&Value::Object(content)).map_err(bad)?;
     let packed = manifest::put(artifact.bytes(), &section).map_err(bad)?;
@@ -107,8 +107,10 @@ fn named_in_full(
             }
             several => {
                 let several: Vec<&str> = several.iter().map(|path| path.as_str()).collect();
-                let told = several.join("\", or [tool.\"");
-                return Err(Exit::usage(format!("tool.{name}: there are several; write [tool.\"{told}\"]")));
+                let listed = several.join("\", or [tool.\"");
+                return Err(Exit::usage(format!(
+                    "tool.{name}: there are several; write [tool.\"{listed}\"]"
+                )));
             }
         };
         if full.insert(path.clone(), tool).is_some() {
@@ -122,19 +124,19 @@ fn named_in_full(
 /// Merges the manifest over the texts of the WIT.
 fn tools(
     mut given: Map<String, Value>,
-    mut said: BTreeMap<String, wit::FunctionTexts>,
+    mut texts: BTreeMap<String, wit::FunctionTexts>,
     functions: &BTreeMap<String, &Function>,
 ) -> Result<Map<String, Value>, Exit> {
     let mut tools = Map::new();
     for (path, function) in functions {
-        let said = said.remove(path).unwrap_or_default();
+        let texts = texts.remove(path).unwrap_or_default();
         let mut tool = match given.remove(path) {
             None => Map::new(),
             Some(Value::Object(tool)) => tool,
             Some(_) => return Err(Exit::usage(format!("tool.{path} is not a table"))),
         };
         let known = paths(function);
-        let parts = said.parts.into_iter().filter(|(part, _)| known.contains(part));
+        let parts = texts.parts.into_iter().filter(|(part, _)| known.contains(part));
         let mut params: Map<String, Value> = parts.map(|(part, text)| (part, Value::from(text))).collect();
         if let Some(Value::Object(own)) = tool.remove("params") {
             for (part, text) in own {
@@ -148,7 +150,7 @@ fn tools(
                 params.insert(part, text);
             }
         }
-        if let Some(description) = said.description {
+        if let Some(description) = texts.description {
             tool.entry("description").or_insert_with(|| Value::from(description));
         }
         if !params.is_empty() {

@@ -26,9 +26,9 @@ pub(super) async fn modern(
             () = inbound::given_up(context.request_context(), inbound) => return,
             () = stopping.cancelled() => return,
             changed = changes.changed() => {
-                let told = context.accepted().tools_list_changed != Some(true)
+                let delivered = context.accepted().tools_list_changed != Some(true)
                     || context.sink().notify_tool_list_changed().await.is_ok();
-                if changed.is_err() || !told {
+                if changed.is_err() || !delivered {
                     return;
                 }
             }

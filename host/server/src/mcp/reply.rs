@@ -104,8 +104,8 @@ async fn room(handler: &Handler, inbound: &Inbound, bytes: usize) -> Result<Take
     let peer = inbound.caller.peer();
     handler.answers.wait(peer, bytes as u64, patience).await.map_err(|_| {
         handler.notices.tell(Trouble::Answers, peer);
-        let told = "the tool answered, and the host holds as many large answers as it may; try again later";
-        CallToolResult::error(vec![ContentBlock::text(told)])
+        let text = "the tool answered, and the host holds as many large answers as it may; try again later";
+        CallToolResult::error(vec![ContentBlock::text(text)])
     })
 }
 

@@ -39,13 +39,13 @@ pub(super) fn listed(tool: &snapshot::tool::Tool) -> Tool {
 fn provenance(of: &Provenance) -> MetaObject {
     let approved =
         of.approval.as_ref().map(|approval| json!({ "by": approval.by, "at": to_date(approval.at) }));
-    let told = json!({
+    let provenance = json!({
         "digest": of.digest.to_string(),
         "version": of.version.as_ref().map(|version| printable(version, 100)),
         "signers": of.signers,
         "approved": approved,
     });
     let mut meta = MetaObject::default();
-    meta.0.insert("toolgate/provenance".to_owned(), told);
+    meta.0.insert("toolgate/provenance".to_owned(), provenance);
     meta
 }

@@ -18,7 +18,7 @@ pub(super) struct Older {
     /// Whether the file was acceptable then.
     is_well: bool,
     /// Time of the last alarm.
-    told: Option<Instant>,
+    logged: Option<Instant>,
 }
 
 impl Older {
@@ -32,14 +32,14 @@ impl Older {
         if self.looked_at != at {
             (self.looked_at, self.is_well) = (at, false);
         }
-        !self.is_well && self.told.is_none_or(|told| told.elapsed() >= Duration::from_millis(REMIND_MS))
+        !self.is_well && self.logged.is_none_or(|logged| logged.elapsed() >= Duration::from_millis(REMIND_MS))
     }
 
     /// Notes the result of a check: whether there was an alarm.
-    pub(super) fn looked(&mut self, told: bool) {
-        self.is_well = !told;
-        if told {
-            self.told = Some(Instant::now());
+    pub(super) fn looked(&mut self, logged: bool) {
+        self.is_well = !logged;
+        if logged {
+            self.logged = Some(Instant::now());
         }
     }
 }
@@ -77,7 +77,7 @@ mod tests {
         for number in [2, 3] {
             assert!(!older.is_to_be_looked_at(Some(2), at(number)), "it was told just now");
         }
-        older.told = Instant::now().checked_sub(Duration::from_millis(REMIND_MS));
+        older.logged = Instant::now().checked_sub(Duration::from_millis(REMIND_MS));
         assert!(older.is_to_be_looked_at(Some(2), at(3)), "a minute later");
     }
 }

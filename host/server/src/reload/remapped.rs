@@ -21,7 +21,7 @@ use crate::config::read_lock;
 #[derive(Default)]
 pub(super) struct Remapped {
     /// Plugins for which a warning was logged that their approvals stay unchanged.
-    said: Vec<(PathBuf, String)>,
+    logged: Vec<(PathBuf, String)>,
 }
 
 impl Remapped {
@@ -49,12 +49,12 @@ impl Remapped {
     fn say(&mut self, lock: &Path, plugins: &[&Arc<Plugin>], what: &str) {
         for plugin in plugins {
             let one = (lock.to_owned(), plugin.name().to_string());
-            if !self.said.contains(&one) {
+            if !self.logged.contains(&one) {
                 tracing::warn!(
                     plugin = %plugin.name(),
                     "its approval is of what a model read under the former release, which is the same but for how schemas are written; the lock {what}"
                 );
-                self.said.push(one);
+                self.logged.push(one);
             }
         }
     }

@@ -265,13 +265,13 @@ impl Reader {
     }
 
     fn place(&self, envelope: &Envelope) -> Result<Option<Taken>, Malformed> {
-        let (quota, told) = match envelope.method.as_deref() {
+        let (quota, busy) = match envelope.method.as_deref() {
             _ if !envelope.is_request => return Ok(None),
             Some(LISTEN) => (&self.streams, "the server has as many streams as it may; try again later"),
             _ => (&self.requests, "the server answers as many requests as it may; try again later"),
         };
         let place = quota.take(self.lines.caller.peer(), 1);
-        place.map(Some).map_err(|_| Malformed::busy(told, envelope.id.clone()))
+        place.map(Some).map_err(|_| Malformed::busy(busy, envelope.id.clone()))
     }
 }
 

@@ -31,14 +31,8 @@ pub(super) struct GuestListing {
 
 /// Open object; closed when dropped.
 pub(super) struct OpenHandle {
-    number: u32,
+    pub(super) number: u32,
     outside: HostCalls,
-}
-
-impl OpenHandle {
-    pub(super) fn number(&self) -> u32 {
-        self.number
-    }
 }
 
 impl Drop for OpenHandle {

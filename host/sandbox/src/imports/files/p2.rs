@@ -130,7 +130,7 @@ impl t::HostDescriptor for View<'_> {
 
     async fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<t::DirectoryEntryStream>> {
         let handle = self.files.client.open(OpenOp::Listing { folder: fd.rep() }).await?;
-        let number = handle.number();
+        let number = handle.number;
         self.files.listings.insert(number, GuestListing { handle, names: VecDeque::new() });
         Ok(Resource::new_own(number))
     }
@@ -236,7 +236,7 @@ impl t::HostDirectoryEntryStream for View<'_> {
     ) -> FsResult<Option<t::DirectoryEntry>> {
         let listing = self.files.listings.get_mut(&entries.rep()).ok_or(Code::BadDescriptor)?;
         if listing.names.is_empty() {
-            listing.names.extend(self.files.client.names(listing.handle.number()).await?);
+            listing.names.extend(self.files.client.names(listing.handle.number).await?);
         }
         let entry = listing.names.pop_front();
         Ok(entry.map(|(kind, name)| t::DirectoryEntry { type_: kind.into(), name }))

@@ -52,12 +52,12 @@ fn check(path: &Path) -> Result<(), String> {
 }
 
 fn exports(resolve: &Resolve, world: WorldId) -> BTreeMap<String, FunctionTexts> {
-    let mut said = BTreeMap::new();
-    let Some(world) = resolve.worlds.get(world) else { return said };
+    let mut texts = BTreeMap::new();
+    let Some(world) = resolve.worlds.get(world) else { return texts };
     for (key, item) in &world.exports {
         match item {
             WorldItem::Function(function) => {
-                said.insert(function.name.clone(), of(resolve, function));
+                texts.insert(function.name.clone(), of(resolve, function));
             }
             WorldItem::Interface { id, .. } => {
                 let name = match key {
@@ -66,13 +66,13 @@ fn exports(resolve: &Resolve, world: WorldId) -> BTreeMap<String, FunctionTexts>
                 };
                 let (Some(name), Some(interface)) = (name, resolve.interfaces.get(*id)) else { continue };
                 for function in interface.functions.values() {
-                    said.insert(format!("{name}#{}", function.name), of(resolve, function));
+                    texts.insert(format!("{name}#{}", function.name), of(resolve, function));
                 }
             }
             WorldItem::Type { .. } => {}
         }
     }
-    said
+    texts
 }
 
 fn of(resolve: &Resolve, function: &Function) -> FunctionTexts {

@@ -98,16 +98,16 @@ pub(super) fn differences(
         if before == Some(surface.digest()) || former.is_some_and(is_covered) {
             continue;
         }
-        let kept = before.and_then(|digest| desk.gate.blob(digest));
+        let stored = before.and_then(|digest| desk.gate.blob(digest));
         // Only surfaces of the same mapping version are compared: a new form of schemas needs no approval.
-        let version = kept.as_ref().and_then(mapping_version);
+        let version = stored.as_ref().and_then(mapping_version);
         let is_like = |former: &&Artifact| version.is_some() && mapping_version(former) == version;
         let like = former.filter(is_like);
-        if before.is_some() && kept.is_none() {
+        if before.is_some() && stored.is_none() {
             let what = "  what a model reads of its tools changed; what it read before is not kept here, so all of it follows";
             lines.push(what.to_owned());
         }
-        let before = kept.map(|artifact| tools(artifact.bytes())).transpose()?.unwrap_or_default();
+        let before = stored.map(|artifact| tools(artifact.bytes())).transpose()?.unwrap_or_default();
         lines.extend(tool_lines(&before, &tools(like.unwrap_or(surface).bytes())?, detail));
         // The rest is compared in the former release's form, which lacks these texts.
         if like.is_some() && !plugin.surfaces.unseen.is_empty() {
@@ -132,8 +132,8 @@ fn changed(what: &str, was: &[String], is: &[String]) -> Vec<String> {
 fn changed_lines(was: &[String], is: &[String]) -> Vec<String> {
     let (before, now): (BTreeSet<_>, BTreeSet<_>) = (was.iter().collect(), is.iter().collect());
     let gone = was.iter().filter(|line| !now.contains(line)).map(|line| format!("    - {}", shown(line)));
-    let came = is.iter().filter(|line| !before.contains(line)).map(|line| format!("    + {}", shown(line)));
-    gone.chain(came).collect()
+    let added = is.iter().filter(|line| !before.contains(line)).map(|line| format!("    + {}", shown(line)));
+    gone.chain(added).collect()
 }
 
 /// The tools of a surface, by name.
@@ -206,9 +206,9 @@ fn hints(claims: &[Value]) -> Option<Vec<String>> {
         Value::Null => Some(None),
         _ => None,
     };
-    let said: Option<Vec<_>> = (claims.len() == NAMES.len())
+    let claimed: Option<Vec<_>> = (claims.len() == NAMES.len())
         .then(|| NAMES.into_iter().zip(claims).map(claim).collect::<Option<Vec<_>>>())?;
-    Some(vec![format!("    claims to be: {}", said?.into_iter().flatten().collect::<Vec<_>>().join(", "))])
+    Some(vec![format!("    claims to be: {}", claimed?.into_iter().flatten().collect::<Vec<_>>().join(", "))])
 }
 
 /// Differences in a part of a tool: at least one line.

@@ -72,8 +72,8 @@ pub(super) fn peer_of(address: IpAddr) -> Arc<str> {
     let address = match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
-            let kept = u128::MAX << (128 - u32::from(PEER_PREFIX_BITS));
-            IpAddr::V6((u128::from(address) & kept).into())
+            let mask = u128::MAX << (128 - u32::from(PEER_PREFIX_BITS));
+            IpAddr::V6((u128::from(address) & mask).into())
         }
     };
     format!("http@{address}").into()

@@ -112,8 +112,8 @@ mod tests {
             (&[(name, "")], "\"\""),
             (&[], "[1]"),
         ] {
-            let told = checked(headers, &format!(r#"{{"at":{{"x":{argument}}}}}"#));
-            assert_eq!(told, Ok(()), "{headers:?} {argument}");
+            let result = checked(headers, &format!(r#"{{"at":{{"x":{argument}}}}}"#));
+            assert_eq!(result, Ok(()), "{headers:?} {argument}");
         }
         for (headers, argument, words) in [
             (&[][..], "\"eu\"", "is missing"),

@@ -117,7 +117,7 @@ impl Input {
         };
         let (client, handle) = (self.client.clone(), Arc::clone(&self.handle));
         let next = StreamOp::Next(bytes);
-        let task = async move { client.bytes(FileRequest::Stream(handle.number(), next)).await };
+        let task = async move { client.bytes(FileRequest::Stream(handle.number, next)).await };
         self.reading = Reading::Waiting(AbortOnDropHandle::new(tokio::spawn(task)), Some(hold));
     }
 
@@ -230,7 +230,7 @@ impl OutputStream for Output {
         };
         let (client, handle) = (self.client.clone(), Arc::clone(&self.handle));
         let put = StreamOp::Put(ByteBlob(bytes.into()));
-        let task = async move { client.written(FileRequest::Stream(handle.number(), put)).await };
+        let task = async move { client.written(FileRequest::Stream(handle.number, put)).await };
         let task = AbortOnDropHandle::new(tokio::spawn(task));
         self.writing = Writing::Waiting { task, _hold: hold };
         Ok(())

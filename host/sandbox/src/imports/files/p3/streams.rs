@@ -35,7 +35,7 @@ pub(super) fn bytes(
     bytes: u64,
 ) -> BoxFuture<'static, (OpenHandle, Result<Vec<u8>, Code>)> {
     Box::pin(async move {
-        let result = client.bytes(FileRequest::Stream(handle.number(), StreamOp::Next(bytes))).await;
+        let result = client.bytes(FileRequest::Stream(handle.number, StreamOp::Next(bytes))).await;
         (handle, result)
     })
 }
@@ -48,7 +48,7 @@ pub(super) fn entries(
 ) -> BoxFuture<'static, (OpenHandle, Result<Vec<DirectoryEntry>, Code>)> {
     Box::pin(async move {
         let entry = |(kind, name)| DirectoryEntry { type_: FileKind::into(kind), name };
-        let result = client.names(handle.number()).await.map(|names| names.into_iter().map(entry).collect());
+        let result = client.names(handle.number).await.map(|names| names.into_iter().map(entry).collect());
         (handle, result)
     })
 }
@@ -275,7 +275,7 @@ impl<D> StreamConsumer<D> for Going {
                     };
                     let (client, put) = (this.client.clone(), StreamOp::Put(ByteBlob(bytes.to_vec())));
                     let writing = tokio::spawn(async move {
-                        let written = client.written(FileRequest::Stream(handle.number(), put)).await;
+                        let written = client.written(FileRequest::Stream(handle.number, put)).await;
                         (handle, written)
                     });
                     Leaving::Writing(AbortOnDropHandle::new(writing), end, hold)
