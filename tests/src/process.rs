@@ -49,7 +49,7 @@ pub fn ended(child: Child) -> Output {
     let pid = child.id();
     let (ended, ends) = mpsc::channel::<()>();
     std::thread::spawn(move || {
-        if ends.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if ends.recv_timeout(2 * PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
             signal("KILL", pid);
         }
     });

@@ -2,13 +2,16 @@
 
 use std::cell::Cell;
 
+use base64::display::Base64Display;
+use base64::encoded_len;
+use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 use wasmtime::component::Val;
 
 use super::cost::chunk;
 use super::lift_error::LiftError;
-use super::scalar::{bytes, encode, float, integer};
+use super::scalar::{bytes, float, integer};
 use super::shape::{Case, Field, Shape};
 
 /// A value as JSON. Serialising it adds the memory of its tree to `tree`, and fails if it does not match the shape.
@@ -35,7 +38,10 @@ impl Serialize for AsJson<'_> {
             (Shape::F64, Val::Float64(value)) => self.scalar(&float(*value, || value.to_string()), to),
             (Shape::Char, Val::Char(c)) => self.text(c.encode_utf8(&mut [0; 4]), to),
             (Shape::Bytes, Val::List(list)) => {
-                self.text(&encode(&bytes(list).map_err(S::Error::custom)?), to)
+                self.hold(chunk(encoded_len(list.len(), true).unwrap_or(usize::MAX) as u64));
+                let bytes = bytes(list).map_err(S::Error::custom)?;
+                // In pieces, so that counting it builds no text.
+                to.collect_str(&Base64Display::new(&bytes, &STANDARD))
             }
             // Bytes from a stream or a future are base64 already.
             (Shape::String | Shape::Bytes, Val::String(text)) | (Shape::Enum(_), Val::Enum(text)) => {

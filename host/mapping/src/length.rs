@@ -1,4 +1,4 @@
-//! Length of a value as JSON, and memory of the tree built from it: both are computed before anything is built.
+//! Length of a value as JSON, and memory of the tree built from it: both are computed before the tree or the text is built.
 
 use std::cell::Cell;
 use std::io;

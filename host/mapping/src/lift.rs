@@ -68,7 +68,7 @@ pub fn lift_within(
     Ok(Answer::new(verdict, content))
 }
 
-/// Whether a result exceeds the limit in its shortest form. Builds nothing.
+/// Whether a result exceeds the limit in its shortest form. Builds no JSON.
 pub fn is_too_long(result: &Val, function: &Function, bytes_max: u64) -> bool {
     let mut length = Length::within(bytes_max);
     let length = match (&function.result, result) {

@@ -120,7 +120,7 @@ impl Gate {
 
     /// Reports slow compilations to `listener` from now on, as well as to the log.
     pub fn tell_compiling(&self, listener: CompileProgress) {
-        self.services.sandbox.compiler.tell(listener);
+        self.services.sandbox.compiler.watch.tell(listener);
     }
 
     /// Serves `spec` for the first time. Blocks while plugins are fetched and compiled.
@@ -158,9 +158,7 @@ impl Gate {
     }
 
     /// Signers of a plugin under `trust`, which may differ from its load-time policy; formatted as in its provenance.
-    ///
-    /// # Errors
-    /// A sentence with the reason why the policy does not trust it, or is not accepted.
+    /// An error says why the policy does not trust it, or is not accepted.
     pub fn signed_by(&self, plugin: &Plugin, trust: &TrustSpec) -> Result<Vec<String>, String> {
         let now = self.services.rollback.judge(trust, load::now()).map_err(|error| with_causes(&error))?;
         let trusted = trust.policy.again(plugin.clearance().trusted(), Standing::New, now);
@@ -172,16 +170,8 @@ impl Gate {
         load::asked(&Sources::of(&self.services), spec, trust)
     }
 
-    /// The report that [`Gate::start`] would give, without serving anything. Blocks while plugins are compiled. Approved and fetched
-    /// plugins are kept in the state directory.
-    pub fn check(&self, spec: &Spec) -> LoadReport {
-        self.reconciler.look(spec).1
-    }
-
-    /// Addresses to which an allowed request would connect. Resolves as a call does; sends nothing to them.
-    ///
-    /// # Errors
-    /// A sentence with the reason why it would not connect.
+    /// Addresses to which an allowed request would connect. Resolves as a call does; sends nothing to them. An
+    /// error says why it would not connect.
     pub async fn resolve(&self, pass: &Pass) -> Result<Vec<SocketAddr>, String> {
         self.services.sandbox.egress.resolve(pass).await.map_err(|error| error.to_string())
     }

@@ -29,14 +29,15 @@ use crate::worker::rlimits::ProcessLimits;
 use crate::worker::{self, End, ProcessExit, ProcessSpec};
 use cache::Cache;
 use machine::CodeError;
-use progress::{CompileProgress, Watch};
+use progress::Watch;
 
 /// Compiler and cache, with one engine of each kind.
 pub struct Compiler {
     ordinary: CachedEngine,
     asynchronous: CachedEngine,
     compiling: Compiling,
-    watch: Watch,
+    /// Reports plugins that take long to compile.
+    pub watch: Watch,
 }
 
 /// An engine and the cache of its compiled code.
@@ -120,11 +121,6 @@ impl Compiler {
         };
         let (ordinary, asynchronous) = (cached(EngineKind::Sync)?, cached(EngineKind::Async)?);
         Ok(Self { ordinary, asynchronous, compiling, watch: Watch::default() })
-    }
-
-    /// Sets the listener for plugins that take long to compile.
-    pub fn tell(&self, listener: CompileProgress) {
-        self.watch.tell(listener);
     }
 
     fn cached_engine(&self, kind: EngineKind) -> &CachedEngine {

@@ -70,17 +70,16 @@ const P256_SPKI_LEN: usize = P256_SPKI_PREFIX.len() + 65;
 const ED25519_SPKI_PREFIX: [u8; 12] =
     [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-fn from_pem(text: &str, wanted: &'static str) -> Result<Vec<u8>, KeyError> {
-    match pem_rfc7468::decode_vec(text.as_bytes()) {
-        Ok((label, der)) if label == wanted => Ok(der),
-        Ok(_) | Err(_) => Err(KeyError::Pem(wanted)),
-    }
+fn from_pem(text: &str, wanted: &'static str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let (label, der) = pem_rfc7468::decode_vec(text.as_bytes()).map_err(|_| KeyError::Pem(wanted))?;
+    let der = Zeroizing::new(der);
+    if label == wanted { Ok(der) } else { Err(KeyError::Pem(wanted)) }
 }
 
 impl PublicKey {
     /// Parses PEM. Refuses anything that is not one P-256 key.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
-        Self::from_spki(from_pem(text, PUBLIC_LABEL)?)
+        Self::from_spki(from_pem(text, PUBLIC_LABEL)?.to_vec())
     }
 
     /// Parses a SubjectPublicKeyInfo in DER. Refuses anything that is not one P-256 key.
@@ -175,7 +174,7 @@ impl PrivateKey {
 
     /// Parses PEM. Refuses anything that is not one P-256 key, encrypted ones included.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
-        let der = Zeroizing::new(from_pem(text, PRIVATE_LABEL)?);
+        let der = from_pem(text, PRIVATE_LABEL)?;
         let pair =
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &der).map_err(|_| KeyError::Curve)?;
         Ok(Self { pair })

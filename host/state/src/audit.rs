@@ -132,10 +132,7 @@ pub enum Event<'a> {
 }
 
 impl Recorder {
-    /// Opens the audit log in `folder`, and its key in `keys`.
-    ///
-    /// # Errors
-    /// When the file system refuses: without an audit log nothing is served.
+    /// Opens the audit log in `folder`, and its key in `keys`. Without an audit log nothing is served.
     pub fn open(folder: Dir, keys: &Dir) -> std::io::Result<Self> {
         Ok(Self { sink: Arc::new(Sink::open(folder)?), key: MacKey::load_or_make(keys, "audit.key")? })
     }
@@ -155,10 +152,8 @@ impl Recorder {
         Ok(Record::open(Arc::clone(&self.sink), opening))
     }
 
-    /// Keyed digest for the record of a call. Equal arguments have equal digests, however they were written.
-    ///
-    /// # Errors
-    /// When they have no canonical form.
+    /// Keyed digest for the record of a call. Equal arguments have equal digests, however they were written. An error if
+    /// they have no canonical form.
     pub fn digest(&self, arguments: &Json) -> std::io::Result<String> {
         let tag = self.key.tag_written(|to| arguments.write_canonical(to))?;
         Ok(format!("hmac-sha256:{}", toolgate_policy::digest::hex(&tag)))

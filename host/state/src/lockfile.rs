@@ -16,7 +16,7 @@ use super::file_lock::FileLocks;
 
 /// Approvals by plugin name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lockfile(BTreeMap<PluginName, Entry>);
+pub struct Lockfile(pub BTreeMap<PluginName, Entry>);
 
 /// Approval of one plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,26 +164,6 @@ impl Lockfile {
         locks.replace(path, text.as_bytes(), 0o644)
     }
 
-    /// Approval of a plugin.
-    pub fn get(&self, name: &PluginName) -> Option<&Entry> {
-        self.0.get(name)
-    }
-
-    /// All approvals by name.
-    pub fn entries(&self) -> impl Iterator<Item = (&PluginName, &Entry)> {
-        self.0.iter()
-    }
-
-    /// Adds or replaces an entry, to approve a plugin or to withdraw its approval.
-    pub fn insert(&mut self, name: PluginName, entry: Entry) {
-        self.0.insert(name, entry);
-    }
-
-    /// Removes a plugin.
-    pub fn remove(&mut self, name: &PluginName) -> Option<Entry> {
-        self.0.remove(name)
-    }
-
     /// Pins that loading compares.
     pub fn pins(&self) -> BTreeMap<PluginName, Pin> {
         self.0.iter().map(|(name, entry)| (name.clone(), entry.pin.clone())).collect()
@@ -253,7 +233,7 @@ mod tests {
             let (version, source) = (Some("1.2.0".into()), "file:/plugins/files.wasm".into());
             let texts: &[&[u8]] = if name == "http" { &[b"read"] } else { &[b"reads", b"says"] };
             let remapped_from = texts.iter().map(|text| Digest::of(text)).collect();
-            lock.insert(name.parse().unwrap(), Entry { pin, version, source, signers, remapped_from });
+            lock.0.insert(name.parse().unwrap(), Entry { pin, version, source, signers, remapped_from });
         }
         lock
     }
@@ -290,9 +270,9 @@ mod tests {
     fn a_time_that_is_no_date_is_not_written_as_another() {
         let mut lock = lock();
         let name: PluginName = "files".parse().unwrap();
-        let mut entry = lock.get(&name).unwrap().clone();
+        let mut entry = lock.0.get(&name).unwrap().clone();
         entry.pin.approval.at = UnixTime(i64::MAX);
-        lock.insert(name, entry);
+        lock.0.insert(name, entry);
         assert!(matches!(lock.text(), Err(LockTextError::Time(_))));
     }
 

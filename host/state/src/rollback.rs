@@ -29,8 +29,10 @@ struct LastPolicy {
     /// Highest version; 0 before any.
     version: u64,
     /// SHA-256 of trust.toml at that version.
+    #[serde(deserialize_with = "Option::deserialize")]
     sha256: Option<Hex>,
-    /// SHA-256 of its signers' keys, which are in files of their own.
+    /// SHA-256 of its signers' keys, which are in files of their own. Null before any, never missing.
+    #[serde(deserialize_with = "Option::deserialize")]
     keys: Option<Hex>,
     /// Digests that the version revoked.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]

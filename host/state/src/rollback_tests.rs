@@ -103,8 +103,20 @@ fn the_former_form_is_taken_once_with_its_version_and_time() {
     assert_eq!(seen.admit(&trust(3, b"a"), NOW).unwrap(), upgraded);
     assert!(matches!(seen.admit(&trust(3, b"b"), NOW), Err(RollbackError::Changed(3))), "once");
     assert!(!seen.admit(&trust(3, b"a"), NOW).unwrap().upgraded);
-    put(r#"{"format":3,"version":3}"#, &seen.key);
-    assert!(RollbackGuard::open(&state).is_err(), "a later form is another release's");
+    let file = base.path().join("state").join(FILE);
+    let written = std::fs::read_to_string(&file).unwrap();
+    let line = written.lines().next().unwrap();
+    put(line, &seen.key);
+    RollbackGuard::open(&state).unwrap();
+    let without = |member: &str| {
+        let mut members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+        members.remove(member).unwrap();
+        serde_json::to_string(&members).unwrap()
+    };
+    for other in [without("sha256"), without("keys"), r#"{"format":3,"version":3}"#.to_owned()] {
+        put(&other, &seen.key);
+        assert!(RollbackGuard::open(&state).is_err(), "{other}");
+    }
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn lock(pin: Pin) -> Vec<u8> {
     let signers = vec!["publisher: vendor".to_owned()];
     let source = "file:plugins/p.wasm".to_owned();
     let entry = Entry { pin, version: None, source, signers, remapped_from: Vec::new() };
-    lock.insert("p".parse().unwrap(), entry);
+    lock.0.insert("p".parse().unwrap(), entry);
     lock.text().unwrap().into_bytes()
 }
 
@@ -177,7 +177,7 @@ impl Approved {
             let Some(lock) = lock else { return Ok(End::Refused) };
             spec.approvals = Approvals::Asked(lock.pins());
         }
-        let report = self.gate.check(&spec);
+        let report = self.gate.reconciler.look(&spec).1;
         match report.plugins.as_slice() {
             [(_, Loaded::Ready { digest, .. })] if *digest == self.digest => Ok(End::Same),
             [(_, Loaded::Not { instead, .. })] if instead.is_none_or(|digest| digest == self.digest) => {

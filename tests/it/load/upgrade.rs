@@ -70,8 +70,8 @@ fn approvals_of_7e55173_are_written_anew_as_their_approver_gave_them_and_recorde
     let records = || world.records().into_iter().filter(is_it).collect::<Vec<_>>();
     wait_until("all are recorded", || records().len() == PLUGINS.len());
     let after = lock(&world);
-    for (name, was) in before.entries() {
-        let is = after.get(name).unwrap();
+    for (name, was) in before.0.iter() {
+        let is = after.0.get(name).unwrap();
         assert_eq!(is.remapped_from, was.pin.surfaces);
         assert_ne!(is.pin.surfaces[0], was.pin.surfaces[0]);
         let mut same = is.clone();
@@ -129,9 +129,9 @@ fn what_a_model_read_under_neither_release_is_held() {
     let world = kept();
     let mut lock = lock(&world);
     let name = "hello".parse().unwrap();
-    let mut entry = lock.get(&name).unwrap().clone();
+    let mut entry = lock.0.get(&name).unwrap().clone();
     entry.pin.surfaces = vec![Digest::of(b"another description")];
-    lock.insert(name, entry);
+    lock.0.insert(name, entry);
     world.put("toolgate.lock", lock.text().unwrap().as_bytes(), 0o644);
     let check = world.run_as_is(&["check"]);
     assert_eq!(check.code, 3, "{}", check.said());
@@ -169,9 +169,9 @@ fn echoing_approved_before(params: &serde_json::Value) -> World {
     let digest = install_echoing(&world, params);
     let mut lock = lock(&world);
     let name = "echoing".parse().unwrap();
-    let mut entry = lock.get(&name).unwrap().clone();
+    let mut entry = lock.0.get(&name).unwrap().clone();
     entry.pin.digest = digest;
-    lock.insert(name, entry);
+    lock.0.insert(name, entry);
     world.put("toolgate.lock", lock.text().unwrap().as_bytes(), 0o644);
     world
 }

@@ -23,7 +23,7 @@ fn cases() -> usize {
 pub(super) fn entry(world: &World, name: &str) -> Option<Entry> {
     let text = std::fs::read_to_string(world.path("toolgate.lock")).unwrap();
     let name: PluginName = name.parse().unwrap();
-    Lockfile::parse(&text).unwrap().get(&name).cloned()
+    Lockfile::parse(&text).unwrap().0.get(&name).cloned()
 }
 
 pub(super) fn trust(world: &World) -> toml::Table {

@@ -182,7 +182,7 @@ fn every_world_that_is_described_and_needs_no_grant_compiles_and_links_if_it_has
         }
     }
     let plugins: Vec<(&str, Grants)> = worlds.keys().map(|name| (name.as_str(), Grants::default())).collect();
-    let report = gate(&world, "state").check(&spec(&world, &plugins));
+    let report = gate(&world, "state").reconciler.look(&spec(&world, &plugins)).1;
     assert_eq!(report.plugins.len(), worlds.len());
     for (name, loaded) in report.plugins {
         let (file, expected) = &worlds[name.as_str()];

@@ -74,7 +74,7 @@ impl MemoryAccount {
         Self(Arc::new(Inner { budget, bytes_max, counts: Mutex::default() }))
     }
 
-    /// Reserves bytes that count against the call's limit. None if refused.
+    /// Reserves bytes that count against the call's limit. Refused, it takes nothing.
     pub(crate) fn hold(&self, bytes: u64) -> Result<Hold, Refused> {
         self.take(bytes)?;
         Ok(Hold { account: self.clone(), bytes, is_own: true })
@@ -130,7 +130,7 @@ impl MemoryAccount {
 }
 
 impl Hold {
-    /// Reserves more. Nothing more if refused.
+    /// Reserves more. Refused, it takes nothing.
     pub(crate) fn grow(&mut self, bytes: u64) -> Result<(), Refused> {
         let mut more = if self.is_own { self.account.hold(bytes) } else { self.account.hold_beside(bytes) }?;
         self.bytes = self.bytes.saturating_add(std::mem::take(&mut more.bytes));

@@ -71,7 +71,7 @@ fn former(
 }
 
 impl Cleared {
-    /// Names of its tools. Those of dynamic tools are in their approved surface `said`; without it they are unknown.
+    /// Names of its tools. Those of dynamic tools are in their approved `surface`; without it they are unknown.
     pub(crate) fn tools(&self, prefix: &Prefix, surface: Option<&Artifact>) -> Option<Vec<ToolName>> {
         let listings = self.described.listings.iter();
         let mut names: Vec<ToolName> = listings.map(|listing| listing.name.clone()).collect();

@@ -43,7 +43,7 @@ pub enum NameClashError {
 }
 
 impl TakenNames {
-    /// Reserves names for a plugin. None if one clashes.
+    /// Reserves names for a plugin; not one of them if one clashes.
     pub(crate) fn take(&mut self, wanted: &WantedNames<'_>) -> Result<(), NameClashError> {
         for tool in &wanted.tools {
             if let Some(holder) = self.tools.get(*tool) {

@@ -10,7 +10,7 @@ use toolgate_policy::limits::load::COMPILE_TELL_MS;
 pub type CompileProgress = Arc<dyn Fn(&str, u64, Option<Duration>) + Send + Sync>;
 
 /// Reports slow compilations, to the log and to a listener.
-pub(super) struct Watch {
+pub struct Watch {
     moment: Duration,
     listener: OnceLock<CompileProgress>,
 }
@@ -23,7 +23,7 @@ impl Default for Watch {
 
 impl Watch {
     /// Sets the listener; only the first counts.
-    pub(super) fn tell(&self, listener: CompileProgress) {
+    pub fn tell(&self, listener: CompileProgress) {
         self.listener.get_or_init(|| listener);
     }
 

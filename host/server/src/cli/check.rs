@@ -11,7 +11,7 @@ pub(super) fn run(args: &PrintArgs) -> Result<(), Exit> {
     let config = Config::load(&args.config.config)?;
     config.warn();
     let gate = serve::open(&config)?;
-    let report = newest::load(&config, |spec| gate.check(spec));
+    let report = newest::load(&config, |spec| gate.reconciler.look(spec).1);
     if args.json {
         output::print_json(&as_json(&report));
     } else if report.problem.is_none() {

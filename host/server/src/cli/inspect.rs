@@ -80,7 +80,7 @@ struct Shown {
 /// Names under which these bytes are approved, with approver and time.
 fn approvals(lock: &Path, digest: Digest) -> Result<Vec<String>, Exit> {
     let lock = read_lock(lock).map_err(|why| Exit::usage(format!("{}: {why}", lock.display())))?;
-    let these = lock.file.entries().filter(|(_, entry)| entry.pin.digest == digest);
+    let these = lock.file.0.iter().filter(|(_, entry)| entry.pin.digest == digest);
     let lines = these.map(|(name, entry)| {
         let Approval { by, at } = &entry.pin.approval;
         let at = to_date(*at).unwrap_or_else(|| "a time that is not a date".to_owned());

@@ -64,9 +64,11 @@ fn write(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Exit> {
         ErrorKind::AlreadyExists => {
             Exit::usage(format!("{} exists already; nothing was written", path.display()))
         }
-        ErrorKind::NotFound | ErrorKind::PermissionDenied => {
-            Exit::usage(format!("{}: {error}", path.display()))
-        }
+        ErrorKind::NotFound
+        | ErrorKind::NotADirectory
+        | ErrorKind::PermissionDenied
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::InvalidFilename => Exit::usage(format!("{}: {error}", path.display())),
         _ => Exit::host_failed(format!("{} cannot be written: {error}", path.display())),
     })
 }

@@ -128,7 +128,7 @@ fn approvals(
         let pin = Pin { grant: spec.grants.written(), ..pin.clone() };
         let approvals = Approvals::Asked([(spec.name.clone(), pin)].into());
         let alone = config.spec.of(spec.clone(), approvals.clone());
-        let report = newest::look(&config.policy, alone, |spec| ((), gate.check(spec))).1;
+        let report = newest::look(&config.policy, alone, |spec| ((), gate.reconciler.look(spec).1)).1;
         match report.plugins.as_slice() {
             [(_, Loaded::Ready { .. })] => return Ok(Some(approvals)),
             [(_, Loaded::Not { why, .. })] if why.kind() == Kind::Held => {}

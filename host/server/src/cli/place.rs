@@ -16,7 +16,9 @@ const FOLDER_MODE: u32 = 0o755;
 pub(super) fn stage(to: &Path, bytes: &[u8], mode: u32) -> io::Result<TempPath> {
     let folder = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // The prefix keeps the file from being taken for a component or a signature.
-    let mut file = tempfile::Builder::new().prefix(".toolgate-").tempfile_in(folder)?;
+    let made = tempfile::Builder::new().prefix(".toolgate-").tempfile_in(folder);
+    // Without the temporary file's name, which nobody gave.
+    let mut file = made.map_err(|error| io::Error::from(error.kind()))?;
     file.write_all(bytes)?;
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;

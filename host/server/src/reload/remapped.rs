@@ -69,12 +69,12 @@ fn rewrite(gate: &Gate, path: &Path, plugins: &[&Arc<Plugin>]) -> Result<(), Str
     let mut done = Vec::new();
     for plugin in plugins {
         let (Some(was), Some(pin)) = (plugin.clearance().pin(), plugin.remapped()) else { continue };
-        let Some(entry) = lock.file.get(plugin.name()).filter(|entry| entry.pin == *was) else { continue };
+        let Some(entry) = lock.file.0.get(plugin.name()).filter(|entry| entry.pin == *was) else { continue };
         done.push((*plugin, was.surfaces.clone(), pin.surfaces.clone()));
         // The approver reviewed the first of these surfaces.
         let approved = if entry.remapped_from.is_empty() { &was.surfaces } else { &entry.remapped_from };
         let entry = Entry { pin, remapped_from: approved.clone(), ..entry.clone() };
-        lock.file.insert(plugin.name().clone(), entry);
+        lock.file.0.insert(plugin.name().clone(), entry);
     }
     if done.is_empty() {
         return Ok(());

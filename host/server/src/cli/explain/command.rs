@@ -110,6 +110,16 @@ mod tests {
     }
 
     #[test]
+    fn a_plugin_may_be_called_like_a_question() {
+        for word in ExplainArgs::command().get_subcommands().map(|word| word.get_name().to_owned()) {
+            let args = read(&format!("explain {word}"));
+            assert!(args.plugin == word && args.question.is_none(), "{word}");
+            let args = read(&format!("explain {word} clock"));
+            assert!(args.plugin == word && matches!(args.question, Some(Question::Clock)), "{word}");
+        }
+    }
+
+    #[test]
     fn options_may_stand_before_and_after_the_question() {
         for line in [
             "explain --json --config c http http a",

@@ -75,7 +75,7 @@ fn write(args: &Args, desk: &PluginAdmin, shown: &Shown, mut rivals: Rivals) -> 
     let mut lock = approve::unchanged(desk, &config, std::slice::from_ref(shown))?;
     approve::may_be_named(desk, &config, std::slice::from_ref(shown), &mut rivals, false)?;
     let before = lock.file.clone();
-    lock.file.insert(name.clone(), shown.entry(&approval));
+    lock.file.0.insert(name.clone(), shown.entry(&approval));
     save(&lock, &locks)?;
     edit.save(&locks).map_err(|error| {
         lock.file = before;

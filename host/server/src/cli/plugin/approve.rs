@@ -69,7 +69,7 @@ impl Shown {
     pub(super) fn of(desk: &PluginAdmin, name: &str) -> Result<Self, Exit> {
         let (_, spec) = explain::find(&desk.config, name)?;
         let plugin = desk.look_at(spec, Approvals::NotAsked)?;
-        let before = desk.lock.file.get(plugin.name()).cloned();
+        let before = desk.lock.file.0.get(plugin.name()).cloned();
         Ok(Self { plugin, spec: spec.clone(), before })
     }
 
@@ -215,7 +215,7 @@ pub(super) fn unchanged(desk: &PluginAdmin, config: &Config, shown: &[Shown]) ->
         if *explain::find(config, name.as_str()).map_err(Exit::meanwhile)?.1 != *spec {
             return changed("its configuration changed meanwhile");
         }
-        match lock.file.get(name) {
+        match lock.file.0.get(name) {
             now if now == before.as_ref() => {}
             None => return changed("its approval was removed meanwhile"),
             Some(Entry { pin, .. }) if pin.revoked.is_some() => {
@@ -253,7 +253,7 @@ fn write(
     let mut lock = unchanged(desk, &config, shown)?;
     may_be_named(desk, &config, shown, &mut rivals, false)?;
     for one in shown {
-        lock.file.insert(one.plugin.name().clone(), one.entry(approval));
+        lock.file.0.insert(one.plugin.name().clone(), one.entry(approval));
     }
     save(&lock, &locks)
 }

@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let desk = PluginAdmin::of(&args.config)?;
     let (_, spec) = explain::find(&desk.config, &args.plugin)?;
     let plugin = desk.look_at(spec, Approvals::NotAsked)?;
-    let entry = desk.lock.file.get(plugin.name());
+    let entry = desk.lock.file.0.get(plugin.name());
     let lines = differences(&desk, &plugin, entry, args.detail)?;
     output::print(&if lines.is_empty() { unchanged(&plugin, entry) } else { lines.join("\n") });
     Ok(())

@@ -31,7 +31,7 @@ pub(super) fn run(args: &PrintArgs) -> Result<(), Exit> {
     if report.problem.is_some() {
         return Err(Exit::not_loaded(&report));
     }
-    let entry = |name: &PluginName| config.lock.as_ref().and_then(|lock| lock.file.get(name)).cloned();
+    let entry = |name: &PluginName| config.lock.as_ref().and_then(|lock| lock.file.0.get(name)).cloned();
     let mut rows = Vec::new();
     for (spec, (name, loaded)) in config.spec.plugins.iter().zip(&report.plugins) {
         let plugin = would_serve.plugins().iter().find(|plugin| plugin.name() == name);
@@ -68,7 +68,7 @@ pub(super) fn run(args: &PrintArgs) -> Result<(), Exit> {
         });
     }
     let known = |name: &PluginName| config.spec.plugins.iter().any(|spec| spec.name == *name);
-    for (name, entry) in config.lock.iter().flat_map(|lock| lock.file.entries()) {
+    for (name, entry) in config.lock.iter().flat_map(|lock| lock.file.0.iter()) {
         if !known(name) {
             rows.push(Row {
                 name: name.clone(),

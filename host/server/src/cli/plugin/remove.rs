@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
         list.retain(|table| table.get("name").and_then(|own| own.as_str()) != Some(name.as_str()));
         configured = list.len() < before;
     }
-    let approved = lock.file.remove(&name).is_some();
+    let approved = lock.file.0.remove(&name).is_some();
     if !configured && !approved {
         return Err(Exit::usage(format!("`{name}` is neither configured nor approved")));
     }

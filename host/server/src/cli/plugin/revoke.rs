@@ -85,7 +85,7 @@ fn digests(what: &str, lock: Option<&Lock>) -> Result<BTreeSet<Digest>, Exit> {
         return Err(Exit::usage(format!("`{}` {why}", printable(what, 100))));
     }
     let name = name(what)?;
-    let approved = lock.and_then(|lock| lock.file.get(&name));
+    let approved = lock.and_then(|lock| lock.file.0.get(&name));
     approved.map(|entry| BTreeSet::from([entry.pin.digest])).ok_or_else(|| {
         Exit::usage(format!(
             "`{name}` is not approved, so that its bytes are not known here; name them as sha256:… (`toolgate plugin list` shows them)"
@@ -143,12 +143,12 @@ fn revoke(
 /// Revokes the approvals of these bytes. Returns the names of their plugins.
 fn withdraw(lock: &mut Lock, digests: &BTreeSet<Digest>, reason: &str) -> Vec<PluginName> {
     let stands = |entry: &Entry| digests.contains(&entry.pin.digest) && entry.pin.revoked.is_none();
-    let standing = lock.file.entries().filter(|(_, entry)| stands(entry));
+    let standing = lock.file.0.iter().filter(|(_, entry)| stands(entry));
     let mut hit: BTreeMap<PluginName, Entry> =
         standing.map(|(name, entry)| (name.clone(), entry.clone())).collect();
     for (name, entry) in &mut hit {
         entry.pin.revoked = Some(reason.to_owned());
-        lock.file.insert(name.clone(), entry.clone());
+        lock.file.0.insert(name.clone(), entry.clone());
     }
     hit.into_keys().collect()
 }
