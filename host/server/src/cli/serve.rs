@@ -211,6 +211,7 @@ mod tests {
     use toolgate_signature::key::PrivateKey;
 
     use super::*;
+    use crate::cli::place;
 
     /// A configuration with one plugin, of a registry that knows nothing.
     fn configured(folder: &std::path::Path) -> Config {
@@ -229,7 +230,8 @@ mod tests {
             "[trust]\npolicy = \"trust.toml\"\n[[plugin]]\nname = \"x\"\nsource = \"oci://{address}/x:1\"\n"
         );
         for (name, text) in [("us.pub", key.as_str()), ("trust.toml", trust), ("toolgate.toml", &config)] {
-            std::fs::write(folder.join(name), text).unwrap();
+            // With a mode of its own, whatever the umask.
+            place::create(&folder.join(name), text.as_bytes(), 0o644).unwrap();
         }
         Config::load(&folder.join("toolgate.toml")).unwrap()
     }
