@@ -66,7 +66,9 @@ pub fn judge(principal: &Principal, target: Option<&Target>) -> Result<Permit, D
         PrincipalKind::Local => "local-principal-may-call-what-is-served",
         // The host's own question to a plugin carries no grant, so it has no effects.
         PrincipalKind::Host if target.effects() == Effects::default() => "host-may-ask-without-effects",
-        PrincipalKind::Host => return Err(DeniedError::Unknown),
+        PrincipalKind::Host | PrincipalKind::User | PrincipalKind::Service => {
+            return Err(DeniedError::Unknown);
+        }
     };
     Ok(Permit { principal: principal.clone(), target: target.clone(), rule })
 }
