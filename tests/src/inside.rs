@@ -54,6 +54,7 @@ pub fn spec(world: &World, plugins: &[(&str, Grants)]) -> Spec {
         plugins: plugins.collect(),
         trust: Arc::new(TrustSpec { policy, anchors: vec![Anchor::Key(key)], sha256: Digest::of(b"") }),
         approvals: Approvals::NotAsked,
+        rules: Arc::default(),
         on_refused: OnRefused::Stop,
         folders: Vec::new(),
     }

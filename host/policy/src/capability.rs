@@ -71,6 +71,14 @@ pub struct Effects {
     pub reaches_out: bool,
 }
 
+impl Effects {
+    /// The words for what is there: `reads`, `writes`, `reaches-out`.
+    pub fn words(self) -> Vec<&'static str> {
+        let words = [(self.reads, "reads"), (self.writes, "writes"), (self.reaches_out, "reaches-out")];
+        words.into_iter().filter_map(|(is_there, word)| is_there.then_some(word)).collect()
+    }
+}
+
 impl Capability {
     /// All of them.
     pub const ALL: [Self; 8] = [

@@ -96,25 +96,29 @@ impl Admission {
             Change::Held(whom, lasts) => (whom, Some(lasts.as_secs())),
             Change::Released(whom) => (whom, None),
         };
-        let (scope, caller) = match whom {
+        let tenant = caller.tenant().as_str();
+        let (scope, culprit) = match whom {
             Whom::Caller => ("connection", Some(&**caller.peer())),
             Whom::Peer => ("address", Some(&**caller.peer())),
             Whom::Everybody => ("everybody", None),
         };
-        let (plugin, shown) = (self.plugin.as_str(), caller.unwrap_or("everybody"));
+        let (plugin, shown) = (self.plugin.as_str(), culprit.unwrap_or("everybody"));
         match seconds {
             Some(seconds) => {
                 tracing::warn!(
                     plugin,
+                    tenant,
                     scope,
                     caller = shown,
                     seconds,
                     "a plugin failed too often in a row and is on hold"
                 );
             }
-            None => tracing::info!(plugin, scope, caller = shown, "a plugin that was on hold works again"),
+            None => {
+                tracing::info!(plugin, tenant, scope, caller = shown, "a plugin that was on hold works again")
+            }
         }
-        audit.event(&Event::Held { plugin, scope, caller, seconds });
+        audit.event(&Event::Held { plugin, tenant, scope, caller: culprit, seconds });
     }
 
     /// Acquires a slot, waiting for one until the deadline.
@@ -129,8 +133,8 @@ impl Admission {
         deadline: Instant,
         interrupt: &Interrupt,
     ) -> Result<Slot, Fault> {
-        if *permit.target().plugin() != self.plugin {
-            return Err(Fault::internal("the permit is for another plugin"));
+        if (permit.target().plugin(), permit.tenant()) != (&self.plugin, caller.tenant()) {
+            return Err(Fault::internal("the permit is for another plugin or tenant"));
         }
         let places = async {
             let of_plugin = self.running.enter(caller, 0).await?;

@@ -1,4 +1,4 @@
-//! CALL in one function: record, judge, resolve, lower, admission, sandbox, lift, record. Messages for callers are made
+//! CALL in one function: record, judge, resolve, lower, settle, admission, sandbox, lift, record. Messages for callers are made
 //! elsewhere.
 
 pub mod request;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use toolgate_base::outcome::{Fault, FaultKind, Outcome};
 use toolgate_mapping::lift::lift_outcome;
 use toolgate_mapping::lower::{LowerError, Lowered};
-use toolgate_policy::call::{DeniedError, judge};
+use toolgate_policy::call::{ArgumentFacts, DeniedError, Settled, judge, settle};
 use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::limits::lift::{ARGUMENT_VALUES_BYTES_MAX, SMALL_VALUES_BYTES};
 use toolgate_policy::limits::load::{SCHEMA_VALUE_STEPS_MAX, SCHEMA_VALUE_STEPS_SMALL};
@@ -55,12 +55,18 @@ async fn attempt(
         )));
     };
     let snapshot = services.snapshots.now();
-    let permit = judge(&request.principal, snapshot.find(&request.tool)).map_err(Outcome::Denied)?;
-    let tool = snapshot.resolve(&permit).ok_or(Outcome::Denied(DeniedError::Unknown))?;
-    record.intent(&permit, &tool.provenance);
+    let rules = snapshot.rules();
+    let judged = judge(rules, &request.principal, snapshot.find(&request.tool)).map_err(Outcome::Denied)?;
+    let tool = snapshot.resolve(&judged).ok_or(Outcome::Denied(DeniedError::Unknown))?;
+    record.judged(&judged, &tool.provenance);
     let limits = tool.export.limits();
     let deadline = request.arrived + Duration::from_millis(limits.get(CallLimit::Deadline));
     let args = lower(services, request, &tool).await.map_err(Outcome::Fault)?;
+    let permit = match settle(judged, rules, &ArgumentFacts::default()).map_err(Outcome::Denied)? {
+        Settled::Permit(permit) => permit,
+        Settled::NeedsApproval(rule) => return Err(Outcome::Denied(DeniedError::errored(rule))),
+    };
+    record.intent(&permit);
     let held = services.sandbox.hold(args.bytes).ok_or_else(|| Outcome::Fault(Fault::no_memory()))?;
     let trial = tool.admission.begin(&request.caller, request.learning).map_err(Outcome::Fault)?;
     let interrupt = request.interrupt.under(&tool.revoked, services.flights.stopping());

@@ -143,7 +143,7 @@ mod tests {
     #[tokio::test]
     async fn work_is_done_below_the_protocol_and_one_that_panics_harms_no_other() {
         let large = Large::start(1 << 20, 100).unwrap();
-        let caller = Caller::new("a", 1);
+        let caller = Caller::new(Tenant::default(), "a", 1);
         let thread = || {
             let nice = rustix::process::getpriority_process(None).unwrap();
             format!("{} {nice}", std::thread::current().name().unwrap_or_default())
@@ -158,7 +158,8 @@ mod tests {
     #[tokio::test]
     async fn a_caller_with_one_message_waits_for_one_of_a_caller_with_many() {
         let large = Large::start(1 << 20, 100).unwrap();
-        let (many, one) = (Caller::new("many", 1), Caller::new("one", 1));
+        let (many, one) =
+            (Caller::new(Tenant::default(), "many", 1), Caller::new(Tenant::default(), "one", 1));
         let (order, done) = mpsc::channel();
         let (open, closed) = mpsc::channel::<()>();
         let closed = Arc::new(std::sync::Mutex::new(closed));
@@ -198,7 +199,7 @@ mod tests {
     #[test]
     fn messages_are_let_in_while_there_is_room_for_their_bytes() {
         let large = Large::start(1_000, 50).unwrap();
-        let (a, b) = (Caller::new("a", 1), Caller::new("b", 1));
+        let (a, b) = (Caller::new(Tenant::default(), "a", 1), Caller::new(Tenant::default(), "b", 1));
         let mut first = large.admit(&a, 400).unwrap();
         assert_eq!(large.admit(&a, 200).err(), Some(QuotaError::Peer));
         let _other = large.admit(&b, 400).unwrap();
@@ -211,7 +212,7 @@ mod tests {
     #[test]
     fn so_many_messages_wait_and_those_that_are_read_do_not_count() {
         let large = Large::start(1 << 20, 100).unwrap();
-        let a = Caller::new("a", 1);
+        let a = Caller::new(Tenant::default(), "a", 1);
         let mut admitted: Vec<LargeMessage> =
             (0..LARGE_MESSAGES_MAX).map(|_| large.admit(&a, 1).unwrap()).collect();
         assert_eq!(large.admit(&a, 1).err(), Some(QuotaError::Total));

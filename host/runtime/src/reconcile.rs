@@ -120,7 +120,7 @@ impl Reconciler {
             records::refused(&services.audit, &before, &report, occasion);
             return report;
         }
-        let (old, snapshot) = (services.snapshots.now(), Snapshot::of(plugins));
+        let (old, snapshot) = (services.snapshots.now(), Snapshot::of(plugins, Arc::clone(&plan.spec.rules)));
         services.blobs.hold_loading(needed(&plan.spec, &snapshot));
         let whole = occasion != Occasion::Arrival;
         let SnapshotChange { revoked, out } =
@@ -200,7 +200,7 @@ impl Reconciler {
                 let states =
                     loading::load_all(&self.services, spec, &Snapshot::default(), now, Fetching::Now);
                 let (plugins, report) = assemble::assemble(spec, &states, Occasion::Start);
-                (Snapshot::of(plugins), report)
+                (Snapshot::of(plugins, Arc::clone(&spec.rules)), report)
             }
             Err(error) => (Snapshot::default(), LoadReport::not_taken(&error)),
         }

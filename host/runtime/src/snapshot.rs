@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
-use toolgate_policy::call::{Permit, Target, judge};
+use toolgate_policy::call::{DeniedError, Judged, Rules, Target, judge};
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::{TrustError, TrustPolicy};
 use toolgate_policy::{Digest, Principal, ToolName};
@@ -18,9 +18,10 @@ use toolgate_signature::trust::TrustSpec;
 use plugin::Plugin;
 use tool::Tool;
 
-/// Plugins and tools that serve.
+/// Plugins and tools that serve, and the rules by which they may be called.
 #[derive(Default)]
 pub struct Snapshot {
+    rules: Arc<Rules>,
     plugins: Vec<Arc<Plugin>>,
     tools: BTreeMap<ToolName, Arc<Tool>>,
 }
@@ -64,11 +65,16 @@ impl Ruling {
 }
 
 impl Snapshot {
-    /// A snapshot of these plugins, whose names must not clash.
-    pub(crate) fn of(plugins: Vec<Arc<Plugin>>) -> Self {
+    /// A snapshot of these plugins, whose names must not clash, under these rules.
+    pub(crate) fn of(plugins: Vec<Arc<Plugin>>, rules: Arc<Rules>) -> Self {
         let tools = plugins.iter().flat_map(|plugin| plugin.tools());
         let tools = tools.map(|tool| (tool.listing.name.clone(), Arc::clone(tool))).collect();
-        Self { plugins, tools }
+        Self { rules, plugins, tools }
+    }
+
+    /// The rules by which the tools may be called.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// The plugins, in the operator's order.
@@ -89,33 +95,42 @@ impl Snapshot {
 
     /// The tools that a principal may call, sorted by name; decided by the same `judge` that decides about calls.
     pub fn list(&self, principal: &Principal) -> Vec<Arc<Tool>> {
-        let may = |tool: &&Arc<Tool>| {
-            judge(principal, Some(&tool.target)).is_ok_and(|permit| self.resolve(&permit).is_some())
-        };
+        let may = |tool: &&Arc<Tool>| self.judge(principal, &tool.target).is_ok();
         self.tools().filter(may).cloned().collect()
     }
 
     /// The tool of this name, if a principal may call it.
     pub fn tool(&self, principal: &Principal, name: &str) -> Option<Arc<Tool>> {
-        self.resolve(&judge(principal, self.find(name)).ok()?)
+        self.resolve(&judge(&self.rules, principal, self.find(name)).ok()?)
+    }
+
+    /// Whether a principal may use this target, under the rules of this snapshot.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn judge(&self, principal: &Principal, target: &Target) -> Result<Judged, DeniedError> {
+        judge(&self.rules, principal, Some(target))
     }
 
     /// This snapshot without some plugins.
     fn without(&self, gone: impl Fn(&Arc<Plugin>) -> bool) -> Self {
-        Self::of(self.plugins.iter().filter(|plugin| !gone(plugin)).cloned().collect())
+        let plugins = self.plugins.iter().filter(|plugin| !gone(plugin)).cloned().collect();
+        Self::of(plugins, Arc::clone(&self.rules))
     }
 
-    /// Whether clients would see the same list of tools.
+    /// Whether clients would see the same lists of tools.
     fn lists_like(&self, other: &Self) -> bool {
         let listed =
             |tool: &Arc<Tool>| (Arc::clone(&tool.listing), tool.effects(), Arc::clone(&tool.provenance));
-        self.tools.values().map(listed).eq(other.tools.values().map(listed))
+        self.rules.digest() == other.rules.digest()
+            && self.tools.values().map(listed).eq(other.tools.values().map(listed))
     }
 
-    /// The tool that a permit is for, if its digest is still the same.
-    pub(crate) fn resolve(&self, permit: &Permit) -> Option<Arc<Tool>> {
-        let tool = self.tools.get(permit.target().tool())?;
-        (tool.target.digest() == permit.target().digest()).then(|| Arc::clone(tool))
+    /// The tool that was judged, if its bytes, its effects and the rules are still the same.
+    pub(crate) fn resolve(&self, judged: &Judged) -> Option<Arc<Tool>> {
+        let tool = self.tools.get(judged.target().tool()?)?;
+        let is_same = tool.target == *judged.target() && self.rules.digest() == judged.policy();
+        is_same.then(|| Arc::clone(tool))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use toolgate_base::spec::PluginSpec;
 use toolgate_policy::PluginName;
+use toolgate_policy::call::Rules;
 use toolgate_policy::load::Pin;
 use toolgate_policy::load::pin::Approved;
 use toolgate_signature::trust::TrustSpec;
@@ -19,6 +20,8 @@ pub struct Spec {
     pub trust: Arc<TrustSpec>,
     /// Approvals.
     pub approvals: Approvals,
+    /// Rules about calls.
+    pub rules: Arc<Rules>,
     /// Consequence of a refused plugin for the others.
     pub on_refused: OnRefused,
     /// Plugin folders that were scanned.
@@ -29,8 +32,9 @@ impl Spec {
     /// A spec with one plugin, under these approvals.
     #[must_use]
     pub fn of(&self, plugin: PluginSpec, approvals: Approvals) -> Self {
-        let (trust, on_refused) = (Arc::clone(&self.trust), self.on_refused);
-        Self { plugins: vec![plugin], trust, approvals, on_refused, folders: Vec::new() }
+        let (trust, rules) = (Arc::clone(&self.trust), Arc::clone(&self.rules));
+        let on_refused = self.on_refused;
+        Self { plugins: vec![plugin], trust, approvals, rules, on_refused, folders: Vec::new() }
     }
 }
 

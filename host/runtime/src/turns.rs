@@ -8,20 +8,28 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use toolgate_policy::principal::Tenant;
+
 use fair::{Key, Waiter};
 
 /// Identity of a caller for fairness, quotas and holds. It grants no permissions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Caller {
+    tenant: Tenant,
     peer: Arc<str>,
     conversation: u64,
 }
 
 impl Caller {
-    /// A caller. `peer` is the widest unit known to be one client (an address; later a principal), `conversation`
-    /// identifies one of its connections or sessions.
-    pub fn new(peer: impl Into<Arc<str>>, conversation: u64) -> Self {
-        Self { peer: peer.into(), conversation }
+    /// A caller of a tenant. `peer` is the widest unit known to be one client: a principal, or an address where nobody
+    /// has to say who they are. `conversation` identifies one of its connections or sessions.
+    pub fn new(tenant: Tenant, peer: impl Into<Arc<str>>, conversation: u64) -> Self {
+        Self { tenant, peer: peer.into(), conversation }
+    }
+
+    /// Tenant for which it acts.
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
     }
 
     /// Widest unit known to be one client.

@@ -3,7 +3,7 @@
 use super::*;
 
 fn caller(peer: &str, conversation: u64) -> Caller {
-    Caller::new(peer, conversation)
+    Caller::new(Tenant::default(), peer, conversation)
 }
 
 fn join(turns: &Arc<Turns>, caller: Caller, group: u64) -> Joined {

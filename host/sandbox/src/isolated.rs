@@ -32,6 +32,7 @@ use toolgate_policy::limits::load::{
     WORKER_BODY_BYTES, WORKER_CALL_BYTES, WORKER_GRACE_MS, WORKER_MEMORY_BYTES, WORKER_START_MS,
 };
 use toolgate_policy::load::Clearance;
+use toolgate_policy::principal::Tenant;
 use toolgate_state::audit::record::CallTrace;
 use wasmtime::component::{Component, Val};
 
@@ -61,6 +62,8 @@ pub(super) struct Beginning {
     pub(super) relay: Relay,
     pub(super) notes: CallTrace,
     pub(super) powers: Arc<Powers>,
+    /// The tenant whose data the call may touch.
+    pub(super) tenant: Tenant,
     pub(super) slow: SlowLane,
 }
 
@@ -119,7 +122,7 @@ impl Isolated {
         beginning: Beginning,
         gone: impl Future<Output = Fault>,
     ) -> Result<UnreadEnd, Fault> {
-        let Beginning { deadline, account, relay, notes, powers, slow } = beginning;
+        let Beginning { tenant, deadline, account, relay, notes, powers, slow } = beginning;
         tokio::pin!(gone);
         let encoding = Arc::clone(export);
         let body = tokio::select! {
@@ -137,7 +140,7 @@ impl Isolated {
         };
         tracing::debug!(tool = %export.tool(), "a guest begins");
         let meter = Meter::new(export.limits().clone(), deadline, account);
-        let broker = Broker::new(powers, meter.clone(), notes);
+        let broker = Broker::new(tenant, powers, meter.clone(), notes);
         let (id, answer, requests) = live.begin(export, &body, relay, &broker);
         drop(body);
         let _begun = BegunCall { live: Arc::clone(&live), id };

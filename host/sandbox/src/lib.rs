@@ -42,6 +42,7 @@ use toolgate_net::egress::Egress;
 use toolgate_policy::call::Permit;
 use toolgate_policy::limits::call::{CallLimit, GRACE_MS};
 use toolgate_policy::limits::lift::UNCOUNTED_VALUES_BYTES;
+use toolgate_policy::principal::Tenant;
 use toolgate_state::audit::record::CallTrace;
 use toolgate_state::keyvalue::Stores;
 use wasmtime::component::Val;
@@ -65,7 +66,7 @@ pub struct Sandbox {
     budget: Arc<Budget>,
     /// Sends what guests request.
     pub egress: Arc<Egress>,
-    stores: Stores,
+    stores: Arc<Stores>,
 }
 
 /// Conversion of a function's result into the outcome of its call: [`toolgate_mapping::lift::lift_outcome`].
@@ -107,7 +108,7 @@ impl Sandbox {
             guests,
             budget: Budget::new(memory_bytes_max),
             egress,
-            stores,
+            stores: Arc::new(stores),
             compiler,
         })
     }
@@ -121,14 +122,15 @@ impl Sandbox {
         call: Call<S>,
     ) -> Outcome {
         let target = permit.target();
-        let is_for = (target.digest(), target.tool(), target.effects());
-        if is_for != (export.plugin.digest, &export.tool, export.plugin.effects) {
+        let is_for = (target.digest(), target.tool(), permit.effects());
+        if is_for != (export.plugin.digest, Some(&export.tool), export.plugin.effects) {
             return Outcome::Fault(Fault::internal("the permit is for another tool"));
         }
         let (deadline, interrupt) = (call.deadline, call.interrupt.clone());
+        let tenant = permit.tenant().clone();
         let begun = match &export.plugin.place {
-            PreparedTarget::InProcess(module) => self.call_in_process(module, export, args, call),
-            PreparedTarget::Worker(module) => self.call_in_worker(module, export, args, call),
+            PreparedTarget::InProcess(module) => self.call_in_process(module, tenant, export, args, call),
+            PreparedTarget::Worker(module) => self.call_in_worker(module, tenant, export, args, call),
         };
         match begun {
             Ok((outcome, task)) => self.wait(outcome, task, deadline, &interrupt, export).await,
@@ -140,6 +142,7 @@ impl Sandbox {
     fn call_in_process<S: Send + 'static>(
         &self,
         module: &Arc<InProcessModule>,
+        tenant: Tenant,
         export: &Arc<Export>,
         args: Lowered,
         call: Call<S>,
@@ -150,7 +153,7 @@ impl Sandbox {
         let (sender, outcome) = oneshot::channel();
         let powers = Arc::clone(&module.prototype.powers);
         let known_to_caller = tells_crash.then(|| Arc::clone(&powers));
-        let broker = Broker::new(powers, meter.clone(), notes.clone());
+        let broker = Broker::new(tenant, powers, meter.clone(), notes.clone());
         let outside = HostCalls::Local(Arc::new(broker));
         let (exported, module) = (Arc::clone(export), Arc::clone(module));
         let run = Run::new(exported, module, meter, notes.clone(), relay, outside);
@@ -180,6 +183,7 @@ impl Sandbox {
     fn call_in_worker<S: Send + 'static>(
         &self,
         module: &WorkerModule,
+        tenant: Tenant,
         export: &Arc<Export>,
         args: Lowered,
         call: Call<S>,
@@ -192,6 +196,7 @@ impl Sandbox {
         let (worker, export) = (Arc::clone(&module.worker), Arc::clone(export));
         let known_to_caller = tells_crash.then(|| Arc::clone(&module.powers));
         let beginning = Beginning {
+            tenant,
             deadline,
             account: account.clone(),
             relay,

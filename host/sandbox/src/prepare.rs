@@ -2,7 +2,7 @@
 //! builds its prototypes. All that can fail fails here, before the first call.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use toolgate_base::artifact::Artifact;
 use toolgate_base::secret::SecretSpec;
@@ -15,6 +15,7 @@ use toolgate_policy::capability::{Effects, Wasi, keyvalue as keyvalue_policy};
 use toolgate_policy::limits::call::{CallLimit, CallLimits};
 use toolgate_policy::load::{Clearance, Effective};
 use toolgate_policy::name::ExportPath;
+use toolgate_policy::principal::Tenant;
 use toolgate_policy::{Capability, Digest, PluginName};
 use toolgate_state::keyvalue;
 use wasmtime::Engine;
@@ -26,7 +27,7 @@ use super::export::{Export, InProcessModule, Prepared, PreparedTarget};
 use super::export_request::{ExportRequest, Given};
 use super::isolated::handle::{Isolated, WorkerModule};
 use super::linker::Linkers;
-use crate::imports::host_calls::{GrantedStore, Powers};
+use crate::imports::host_calls::{GrantedStores, Powers};
 use crate::imports::{CallPrototype, Ctx, files};
 
 /// Secrets by name.
@@ -155,14 +156,7 @@ impl Sandbox {
         Ok(Powers {
             http: effective.http.clone(),
             links: links.map_err(|error| PrepareError::Egress(error.to_string()))?,
-            store: match effective.keyvalue.allow(name) {
-                Ok(pass) => Some(GrantedStore {
-                    grant: effective.keyvalue.clone(),
-                    plugin: name.clone(),
-                    store: self.stores.open(id, pass)?,
-                }),
-                Err(keyvalue_policy::KeyvalueDeniedError) => None,
-            },
+            stores: self.stores(id, effective, name)?,
             files: Some(
                 files::FilesPrototype::open(&effective.files)
                     .map_err(|(folder, error)| PrepareError::Folder(folder, error))?,
@@ -170,6 +164,29 @@ impl Sandbox {
             sockets: effective.sockets.clone(),
             egress: Arc::clone(&self.egress),
         })
+    }
+
+    /// The stores of a plugin, if it is granted any. That of the default tenant is opened now, so that a store that
+    /// cannot be used is found before the first call; those of others when they are used.
+    fn stores(
+        &self,
+        id: &str,
+        effective: &Effective,
+        name: &PluginName,
+    ) -> Result<Option<Arc<GrantedStores>>, PrepareError> {
+        let tenant = Tenant::default();
+        let pass = match effective.keyvalue.allow(&tenant, name) {
+            Ok(pass) => pass,
+            Err(keyvalue_policy::KeyvalueDeniedError) => return Ok(None),
+        };
+        let opened = self.stores.open(id, pass)?;
+        Ok(Some(Arc::new(GrantedStores {
+            grant: effective.keyvalue.clone(),
+            id: id.to_owned(),
+            plugin: name.clone(),
+            stores: Arc::clone(&self.stores),
+            open: Mutex::new(BTreeMap::from([(tenant, opened)])),
+        })))
     }
 }
 

@@ -144,8 +144,14 @@ fn read(
         return None;
     }
     let approvals = lock.as_ref().map_or(Approvals::NotAsked, |lock| Approvals::Asked(lock.file.pins()));
-    let spec =
-        Spec { plugins, trust: Arc::new(trust.trust), approvals, on_refused: server.on_refused, folders };
+    let spec = Spec {
+        plugins,
+        trust: Arc::new(trust.trust),
+        approvals,
+        rules: Arc::default(),
+        on_refused: server.on_refused,
+        folders,
+    };
     let keys = trust.keys;
     let mut files = keys.clone();
     files.push(document.path.clone());

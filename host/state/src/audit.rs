@@ -92,7 +92,9 @@ pub enum Event<'a> {
     Held {
         /// Name of the plugin.
         plugin: &'a str,
-        /// Callers that it is on hold for: a `connection` (or session), an `address`, or `everybody`.
+        /// Tenant whose callers it is on hold for.
+        tenant: &'a str,
+        /// Callers that it is on hold for: a `connection` (or session), an `address`, or `everybody` of the tenant.
         scope: &'static str,
         /// Caller whose calls failed; none if it is on hold for everybody.
         caller: Option<&'a str>,
@@ -189,10 +191,11 @@ impl Recorder {
             Event::Reloaded { plugins, problems } => {
                 ("reload", json!({ "plugins": plugins, "problems": shown(problems) }))
             }
-            Event::Held { plugin, scope, caller, seconds } => {
+            Event::Held { plugin, tenant, scope, caller, seconds } => {
                 let name = if seconds.is_some() { "hold" } else { "release" };
                 let caller = caller.map(|caller| printable(caller, 200));
-                (name, json!({ "plugin": plugin, "scope": scope, "caller": caller, "seconds": seconds }))
+                let fields = json!({ "plugin": plugin, "tenant": tenant, "scope": scope, "caller": caller, "seconds": seconds });
+                (name, fields)
             }
             Event::SeenUpgraded { version } => ("trust-seen-upgraded", json!({ "version": version })),
             Event::LockWentBack { plugin, from, to } => {

@@ -1,4 +1,4 @@
-//! Key-value stores of plugins: one SQLite file each, in the state directory. Acknowledged changes are durable. Several
+//! Key-value stores of plugins: one SQLite file for each tenant and plugin, in the state directory. Acknowledged changes are durable. Several
 //! processes may open one store; SQLite's locks separate them.
 
 mod entries;
@@ -17,18 +17,20 @@ use toolgate_policy::PluginName;
 use toolgate_policy::capability::keyvalue::{KeyvalueSizeError, Pass};
 use toolgate_policy::capability::room::QuotaExceededError;
 use toolgate_policy::limits::keyvalue::{KEYVALUE_ANSWER_BYTES_MAX, KEYVALUE_WAIT_MS};
+use toolgate_policy::principal::Tenant;
 
 use super::{StateDir, unless};
 pub use entries::{Entries, FoundValues, Page};
 
-/// All stores. Each is opened when its plugin is loaded, and stays open.
+/// All stores. Once opened, a store stays open.
 pub struct Stores {
     folder: PathBuf,
-    open: Mutex<BTreeMap<PluginName, Arc<Store>>>,
+    open: Mutex<BTreeMap<(Tenant, PluginName), Arc<Store>>>,
 }
 
-/// One plugin's store.
+/// The store of one plugin for one tenant.
 pub struct Store {
+    tenant: Tenant,
     plugin: PluginName,
     connection: Mutex<Connection>,
     /// Allows one operation at a time, so that a plugin waiting for the disk occupies one thread only.
@@ -63,8 +65,8 @@ pub enum StoreFileError {
 /// An operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyvalueError {
-    /// The pass is for the store of another plugin.
-    #[error("this is the store of another plugin")]
+    /// The pass is for the store of another plugin or tenant.
+    #[error("this is the store of another plugin or tenant")]
     OtherStore,
     /// The quota is exhausted.
     #[error(transparent)]
@@ -108,19 +110,24 @@ impl Stores {
         Self { folder: state.path().join("keyvalue"), open: Mutex::default() }
     }
 
-    /// Opens a plugin's store, creating it if it is missing.
+    /// Opens the store of a plugin for a tenant, creating it if it is missing. Blocks on the disk.
     pub fn open(&self, id: &str, pass: Pass<'_>) -> Result<Arc<Store>, KeyvalueOpenError> {
-        let plugin = pass.plugin();
+        let (tenant, plugin) = (pass.tenant(), pass.plugin());
+        let key = (tenant.clone(), plugin.clone());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = self.folder.join(format!("{plugin}.sqlite"));
-        let store = match open.get(plugin) {
+        let folder = self.folder_of(tenant);
+        let file = folder.join(format!("{plugin}.sqlite"));
+        let store = match open.get(&key) {
             Some(store) => Arc::clone(store),
             None => {
-                unless(DirBuilder::new().mode(0o700).create(&self.folder), io::ErrorKind::AlreadyExists)
-                    .map_err(|error| KeyvalueOpenError::Folder(self.folder.clone(), error))?;
+                for folder in [&self.folder, &folder] {
+                    unless(DirBuilder::new().mode(0o700).create(folder), io::ErrorKind::AlreadyExists)
+                        .map_err(|error| KeyvalueOpenError::Folder(folder.clone(), error))?;
+                }
                 let connection =
                     connect(&file).map_err(|error| KeyvalueOpenError::File(file.clone(), error.into()))?;
                 Arc::new(Store {
+                    tenant: tenant.clone(),
                     plugin: plugin.clone(),
                     connection: Mutex::new(connection),
                     turn: Arc::new(Semaphore::new(1)),
@@ -128,8 +135,13 @@ impl Stores {
             }
         };
         store.claim(id, pass).map_err(|error| KeyvalueOpenError::File(file, error))?;
-        open.insert(plugin.clone(), Arc::clone(&store));
+        open.insert(key, Arc::clone(&store));
         Ok(store)
+    }
+
+    /// Folder of a tenant's stores. The default tenant's are where they were before there were tenants.
+    fn folder_of(&self, tenant: &Tenant) -> PathBuf {
+        if *tenant == Tenant::default() { self.folder.clone() } else { self.folder.join(tenant.as_str()) }
     }
 }
 
@@ -187,7 +199,7 @@ impl Store {
         pass: Pass<'_>,
         act: impl FnOnce(Entries<'_>) -> Result<T, KeyvalueError> + Send + 'static,
     ) -> Result<T, KeyvalueError> {
-        if *pass.plugin() != self.plugin {
+        if (pass.tenant(), pass.plugin()) != (&self.tenant, &self.plugin) {
             return Err(KeyvalueError::OtherStore);
         }
         let quota = pass.room();

@@ -1,4 +1,4 @@
-//! `keyvalue`: a store that outlives the call, one for each plugin. Decides on its quota; the runtime keeps the data.
+//! `keyvalue`: a store that outlives the call, one for each plugin and tenant. Decides on its quota; the runtime keeps the data.
 
 use super::Effects;
 use super::room::{Quota, QuotaText};
@@ -7,15 +7,17 @@ use crate::PluginName;
 use crate::limits::keyvalue::{
     KEYVALUE_BYTES_MAX, KEYVALUE_ENTRIES_MAX, KEYVALUE_KEY_BYTES_MAX, KEYVALUE_VALUE_BYTES_MAX,
 };
+use crate::principal::Tenant;
 
 /// Quota of the store. Empty: the interface is linked and refuses every use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grant(Option<Quota>);
 
-/// Proof that the guest may use the store of this plugin, now, within its quota.
+/// Proof that the guest may use the store of this tenant and plugin, now, within its quota.
 #[must_use]
 #[derive(Debug, Clone, Copy)]
 pub struct Pass<'p> {
+    tenant: &'p Tenant,
     plugin: &'p PluginName,
     room: Quota,
 }
@@ -64,13 +66,22 @@ impl Grant {
         self.0
     }
 
-    /// Checks that a guest of `plugin` may use its store.
-    pub fn allow<'p>(&self, plugin: &'p PluginName) -> Result<Pass<'p>, KeyvalueDeniedError> {
-        self.0.map(|room| Pass { plugin, room }).ok_or(KeyvalueDeniedError)
+    /// Checks that a guest of `plugin` that acts for `tenant` may use its store.
+    pub fn allow<'p>(
+        &self,
+        tenant: &'p Tenant,
+        plugin: &'p PluginName,
+    ) -> Result<Pass<'p>, KeyvalueDeniedError> {
+        self.0.map(|room| Pass { tenant, plugin, room }).ok_or(KeyvalueDeniedError)
     }
 }
 
 impl Pass<'_> {
+    /// The tenant whose store may be used.
+    pub fn tenant(&self) -> &Tenant {
+        self.tenant
+    }
+
     /// The plugin whose store may be used.
     pub fn plugin(&self) -> &PluginName {
         self.plugin
@@ -115,7 +126,7 @@ mod tests {
     #[test]
     fn an_empty_grant_gives_no_store() {
         assert_eq!(Grant::new(QuotaText::default()), Ok(Grant::default()));
-        assert_eq!(Grant::default().allow(&plugin()).unwrap_err(), KeyvalueDeniedError);
+        assert_eq!(Grant::default().allow(&Tenant::default(), &plugin()).unwrap_err(), KeyvalueDeniedError);
         assert_eq!(Grant::default().effects(), Effects::default());
     }
 
@@ -134,7 +145,8 @@ mod tests {
     #[test]
     fn keys_and_values_have_their_bounds() {
         let (plugin, grant) = (plugin(), Grant::by_default());
-        let pass = grant.allow(&plugin).unwrap();
+        let tenant = Tenant::default();
+        let pass = grant.allow(&tenant, &plugin).unwrap();
         let (key, value) = (size(KEYVALUE_KEY_BYTES_MAX), size(KEYVALUE_VALUE_BYTES_MAX));
         assert!(pass.entry(key, value).is_ok());
         assert!(pass.entry(key + 1, 0).is_err());

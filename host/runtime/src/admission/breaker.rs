@@ -1,6 +1,6 @@
 //! Circuit breaker (closed, open, half open): repeated failures put a caller on hold; later one trial call tests
 //! recovery. Faults count against the caller first, and against all callers only when several of them fail. A caller
-//! whose own calls succeeded recently is never blocked by the faults of others.
+//! whose own calls succeeded recently is never blocked by the faults of others, and nobody by those of another tenant.
 
 mod hold;
 
@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use toolgate_base::outcome::{Blame, Fault, FaultKind, Outcome};
 use toolgate_policy::limits::call::{CALLER_GOOD_MS, CALLERS_FAILING, CALLERS_KEPT, CallLimit};
+use toolgate_policy::principal::Tenant;
 
 use crate::turns::Caller;
 use hold::{Circle, Standing};
@@ -18,9 +19,10 @@ use hold::{Circle, Standing};
 /// Circuit breaker of one plugin.
 pub(crate) struct Breaker {
     faults_max: u64,
-    state: Mutex<State>,
+    tenants: Mutex<HashMap<Tenant, State>>,
 }
 
+/// State of one tenant.
 #[derive(Default)]
 struct State {
     everybody: Circle<Arc<str>>,
@@ -43,6 +45,7 @@ pub(super) enum Whom {
     Caller,
     /// All connections of one client.
     Peer,
+    /// Everybody of the tenant.
     Everybody,
 }
 
@@ -64,12 +67,13 @@ pub(crate) struct Trial<'a> {
 
 impl Breaker {
     pub(super) fn new(faults_max: u64) -> Self {
-        Self { faults_max, state: Mutex::default() }
+        Self { faults_max, tenants: Mutex::default() }
     }
 
     /// Admits a call.
     pub(super) fn begin(&self, caller: &Caller, now: Instant) -> Result<Trial<'_>, Fault> {
-        let mut state = self.state();
+        let mut tenants = self.tenants();
+        let state = tenants.entry(caller.tenant().clone()).or_default();
         let mut tries = Vec::new();
         for whom in [Whom::Caller, Whom::Peer, Whom::Everybody] {
             if whom != Whom::Caller && state.is_good(caller, now) {
@@ -102,8 +106,9 @@ impl Breaker {
         Fault::new(FaultKind::Limit(CallLimit::Faults), text)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The state of each tenant that called; tenants are a closed list.
+    fn tenants(&self) -> MutexGuard<'_, HashMap<Tenant, State>> {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,7 +120,8 @@ impl Trial<'_> {
             Outcome::Fault(fault) if fault.blame() == Blame::Plugin => true,
             Outcome::Fault(_) | Outcome::Denied(_) => return None,
         };
-        let mut state = self.breaker.state();
+        let mut tenants = self.breaker.tenants();
+        let state = tenants.entry(self.caller.tenant().clone()).or_default();
         if failed {
             state.failed(&self.caller, &self.tries, self.breaker.faults_max, now)
         } else {
@@ -129,7 +135,8 @@ impl Drop for Trial<'_> {
     /// A trial without a result leaves the next call to try.
     fn drop(&mut self) {
         if !self.tries.is_empty() {
-            let mut state = self.breaker.state();
+            let mut tenants = self.breaker.tenants();
+            let state = tenants.entry(self.caller.tenant().clone()).or_default();
             for whom in &self.tries {
                 state.set_trying(*whom, &self.caller, false);
             }

@@ -14,7 +14,7 @@ fn fault(kind: FaultKind) -> Outcome {
 }
 
 fn caller(peer: &str, conversation: u64) -> Caller {
-    Caller::new(peer, conversation)
+    Caller::new(Tenant::default(), peer, conversation)
 }
 
 fn call_by(breaker: &Breaker, caller: &Caller, outcome: &Outcome, now: Instant) -> Option<Change> {

@@ -41,7 +41,7 @@ impl Request {
         interrupt: Interrupt,
     ) -> Self {
         Self {
-            caller: Caller::new(principal.to_string(), 0),
+            caller: Caller::new(principal.tenant().clone(), principal.to_string(), 0),
             principal,
             tool: tool.into(),
             arguments: arguments.into(),

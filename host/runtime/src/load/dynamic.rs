@@ -14,7 +14,7 @@ use toolgate_mapping::lift::lift_outcome;
 use toolgate_mapping::lower::Lowered;
 use toolgate_mapping::schema::Reply;
 use toolgate_mapping::shape::{self, Field, Function, Shape, optional, record};
-use toolgate_policy::call::{Target, judge};
+use toolgate_policy::call::{ArgumentFacts, PluginFacts, Rules, Settled, Target, TargetKind, judge, settle};
 use toolgate_policy::capability::Effects;
 use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::limits::load::{SCHEMA_STACK_BYTES, TOOLS_MAX};
@@ -161,10 +161,20 @@ pub(crate) fn ask(
     )]
     let (host, target) = (
         Principal::host(),
-        Target::new(list.tool().clone(), plugin.clone(), clearance.digest(), Effects::default()),
+        Target::new(
+            TargetKind::Tool(list.tool().clone()),
+            Arc::new(PluginFacts::without_grants(plugin, clearance.digest())),
+        ),
     );
     let failed = |error: &dyn std::fmt::Display| DynamicToolsError::List(error.to_string());
-    let permit = judge(&host, Some(&target)).map_err(|error| failed(&error))?;
+    // The operator's rules are about callers; the host asks before there are any.
+    let rules = Rules::default();
+    let judged = judge(&rules, &host, Some(&target)).map_err(|error| failed(&error))?;
+    let settled = settle(judged, &rules, &ArgumentFacts::default()).map_err(|error| failed(&error))?;
+    let permit = match settled {
+        Settled::Permit(permit) => permit,
+        Settled::NeedsApproval(rule) => return Err(failed(&format!("the rule {rule} asks for an approval"))),
+    };
     let deadline = Instant::now() + Duration::from_millis(list.limits().get(CallLimit::Deadline));
     let call = Call {
         deadline,

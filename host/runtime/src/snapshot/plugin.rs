@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use toolgate_base::artifact::Artifact;
 use toolgate_base::spec::{PluginSpec, Source};
+use toolgate_policy::call::PluginFacts;
 use toolgate_policy::load::pin::Approval;
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::trust::Standing;
@@ -47,10 +48,11 @@ impl Plugin {
     ) -> Self {
         let admission = Arc::new(Admission::new(spec.name.clone(), clearance.limits()));
         let revoked = CancellationToken::new();
+        let facts = Arc::new(facts(&spec.name, &clearance, version.clone()));
         let provenance = Arc::new(Provenance::of(&clearance, version));
         let tool = |ready| {
             let (admission, provenance) = (Arc::clone(&admission), Arc::clone(&provenance));
-            Arc::new(Tool::new(&spec, &clearance, ready, admission, provenance, revoked.clone()))
+            Arc::new(Tool::new(&spec, &facts, ready, admission, provenance, revoked.clone()))
         };
         Self { tools: tools.into_iter().map(tool).collect(), spec, clearance, surfaces, provenance, revoked }
     }
@@ -166,5 +168,21 @@ impl Plugin {
     /// Whether loading this spec would give the same plugin.
     pub(crate) fn is(&self, spec: &PluginSpec, clearance: &Clearance) -> bool {
         self.spec == *spec && self.clearance == *clearance
+    }
+}
+
+/// Facts for rules: what was cleared, not what the plugin says about itself.
+fn facts(name: &PluginName, clearance: &Clearance, version: Option<String>) -> PluginFacts {
+    let (effective, roles) = (clearance.effective(), clearance.trusted().roles());
+    let http = effective.http.rules().iter().map(|rule| rule.host.to_string());
+    let sockets = effective.sockets.rules().iter().map(|rule| rule.host.to_string());
+    PluginFacts {
+        name: name.clone(),
+        digest: clearance.digest(),
+        version,
+        effects: effective.effects(),
+        hosts: http.chain(sockets).collect(),
+        signers: roles.iter().flat_map(|met| met.signers.iter().cloned()).collect(),
+        roles: roles.iter().map(|met| met.role.clone()).collect(),
     }
 }

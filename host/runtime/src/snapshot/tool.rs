@@ -11,11 +11,11 @@ use toolgate_mapping::lower::{LowerError, Lowered, lower_within};
 use toolgate_mapping::schema::Reply;
 use toolgate_mapping::shape::Function;
 use toolgate_policy::ToolName;
-use toolgate_policy::call::Target;
+use toolgate_policy::call::{PluginFacts, Target, TargetKind};
 use toolgate_policy::capability::Effects;
 use toolgate_policy::limits::lift::SMALL_VALUES_BYTES;
 use toolgate_policy::limits::load::{SCHEMA_VALUE_STEPS_MAX, SCHEMA_VALUE_STEPS_SMALL};
-use toolgate_policy::load::{Clearance, Provenance};
+use toolgate_policy::load::Provenance;
 use toolgate_policy::name::ExportPath;
 use toolgate_sandbox::export::{Export, Val};
 use toolgate_sandbox::inspect::manifest::{Claims, Icon};
@@ -122,7 +122,7 @@ pub struct Tool {
 impl Tool {
     pub(super) fn new(
         spec: &PluginSpec,
-        clearance: &Clearance,
+        facts: &Arc<PluginFacts>,
         ready: ReadyTool,
         admission: Arc<Admission>,
         provenance: Arc<Provenance>,
@@ -130,12 +130,7 @@ impl Tool {
     ) -> Self {
         let ReadyTool { listing, export, own } = ready;
         #[expect(clippy::disallowed_methods, reason = "all of it is what was cleared")]
-        let target = Target::new(
-            listing.name.clone(),
-            spec.name.clone(),
-            clearance.digest(),
-            clearance.effective().effects(),
-        );
+        let target = Target::new(TargetKind::Tool(listing.name.clone()), Arc::clone(facts));
         let crash_details = spec.crash_details;
         Self { listing, target, export, admission, provenance, revoked, crash_details, own }
     }

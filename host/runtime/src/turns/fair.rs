@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use toolgate_policy::principal::Tenant;
+
 use super::Caller;
 
 #[derive(Debug, Clone)]
@@ -29,14 +31,21 @@ pub(super) struct Queue<T> {
 /// Unit of comparison: a peer, one of its groups, a conversation in that.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Part {
-    Peer(Arc<str>),
-    Group(Arc<str>, u64),
-    Conversation(Arc<str>, u64, u64),
+    Peer(Peer),
+    Group(Peer, u64),
+    Conversation(Peer, u64, u64),
 }
 
+/// A peer of a tenant.
+type Peer = (Tenant, Arc<str>);
+
 impl Key {
+    fn peer(&self) -> Peer {
+        (self.caller.tenant.clone(), Arc::clone(&self.caller.peer))
+    }
+
     fn parts(&self) -> [Part; 3] {
-        let peer = || Arc::clone(&self.caller.peer);
+        let peer = || self.peer();
         [
             Part::Peer(peer()),
             Part::Group(peer(), self.group),
@@ -100,21 +109,22 @@ impl<T> Queue<T> {
     /// Removes the waiter that a newcomer displaces from a full queue: the latest of the largest conversation of the
     /// largest peer. `None` if nobody has more than the newcomer would have.
     pub(super) fn pushed_out_by(&mut self, newcomer: &Key) -> Option<Waiter<T>> {
-        let mut peers: HashMap<&Arc<str>, usize> = HashMap::new();
+        let mut peers: HashMap<Peer, usize> = HashMap::new();
         let mut conversations: HashMap<&Caller, usize> = HashMap::new();
         for waiting in &self.waiting {
-            *peers.entry(&waiting.key.caller.peer).or_default() += 1;
+            *peers.entry(waiting.key.peer()).or_default() += 1;
             *conversations.entry(&waiting.key.caller).or_default() += 1;
         }
-        let own = peers.get(&newcomer.caller.peer).copied().unwrap_or(0);
+        let own = peers.get(&newcomer.peer()).copied().unwrap_or(0);
         let (most, count) = peers.iter().max_by_key(|(_, count)| **count)?;
         let (peer, fewer_than) = if *count > own + 1 {
-            (Arc::clone(most), usize::MAX)
+            (most.clone(), usize::MAX)
         } else {
             let own = conversations.get(&newcomer.caller).copied().unwrap_or(0);
-            (Arc::clone(&newcomer.caller.peer), own + 1)
+            (newcomer.peer(), own + 1)
         };
-        let largest = conversations.iter().filter(|(caller, _)| caller.peer == peer);
+        let largest =
+            conversations.iter().filter(|(caller, _)| (&caller.tenant, &caller.peer) == (&peer.0, &peer.1));
         let (largest, count) = largest.max_by_key(|(_, count)| **count)?;
         if fewer_than != usize::MAX && *count <= fewer_than {
             return None;

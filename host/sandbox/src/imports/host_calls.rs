@@ -1,6 +1,7 @@
 //! The way from an import to what it reaches outside: `http`, `keyvalue`, `files`, `sockets`. The broker of the process that owns the
 //! resources asks the grant, records, meters and performs each request. A worker only sends requests to it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -12,8 +13,9 @@ use toolgate_policy::PluginName;
 use toolgate_policy::capability::{
     http as http_policy, keyvalue as keyvalue_policy, sockets as sockets_policy,
 };
+use toolgate_policy::principal::Tenant;
 use toolgate_state::audit::record::CallTrace;
-use toolgate_state::keyvalue::Store;
+use toolgate_state::keyvalue::{Store, Stores};
 
 use super::files;
 use super::http::remote;
@@ -27,8 +29,8 @@ pub(crate) struct Powers {
     pub(crate) http: http_policy::Grant,
     /// One client for each rule of the `http` grant: its certificates, its secret.
     pub(crate) links: Vec<Arc<RuleClient>>,
-    /// The plugin's store, if it is granted one.
-    pub(crate) store: Option<GrantedStore>,
+    /// The plugin's stores, if it is granted any.
+    pub(crate) stores: Option<Arc<GrantedStores>>,
     /// The granted folders, open.
     pub(crate) files: Option<files::FilesPrototype>,
     pub(crate) sockets: sockets_policy::Grant,
@@ -36,11 +38,15 @@ pub(crate) struct Powers {
     pub(crate) egress: Arc<Egress>,
 }
 
-/// The store of a plugin, and the grant to use it.
-pub(crate) struct GrantedStore {
+/// The stores of a plugin, one for each tenant, and the grant to use them.
+pub(crate) struct GrantedStores {
     pub(crate) grant: keyvalue_policy::Grant,
+    /// Id of the plugin, which owns its stores.
+    pub(crate) id: String,
     pub(crate) plugin: PluginName,
-    pub(crate) store: Arc<Store>,
+    pub(crate) stores: Arc<Stores>,
+    /// Stores that were used; there are as many as tenants at the most.
+    pub(crate) open: Mutex<BTreeMap<Tenant, Arc<Store>>>,
 }
 
 impl Powers {
@@ -49,7 +55,7 @@ impl Powers {
         Self {
             http: http_policy::Grant::default(),
             links: Vec::new(),
-            store: None,
+            stores: None,
             files: None,
             sockets: sockets_policy::Grant::default(),
             egress: Egress::new(Vec::new()),
@@ -68,6 +74,8 @@ pub(crate) enum HostCalls {
 
 /// Performs the requests of one call.
 pub(crate) struct Broker {
+    /// The tenant whose data the call may touch.
+    pub(crate) tenant: Tenant,
     pub(crate) powers: Arc<Powers>,
     pub(crate) meter: Meter,
     pub(crate) notes: CallTrace,
@@ -79,8 +87,8 @@ pub(crate) struct Broker {
 
 impl Broker {
     /// A broker for a call that begins.
-    pub(crate) fn new(powers: Arc<Powers>, meter: Meter, notes: CallTrace) -> Self {
-        Self { powers, meter, notes, files: Arc::default(), found: Mutex::default() }
+    pub(crate) fn new(tenant: Tenant, powers: Arc<Powers>, meter: Meter, notes: CallTrace) -> Self {
+        Self { tenant, powers, meter, notes, files: Arc::default(), found: Mutex::default() }
     }
 }
 

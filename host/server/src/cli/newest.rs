@@ -73,7 +73,7 @@ mod tests {
         std::fs::write(&path, is).unwrap();
         let (plugins, folders) = (Vec::new(), Vec::new());
         let (approvals, on_refused) = (Approvals::NotAsked, OnRefused::Skip);
-        let spec = Spec { plugins, trust, approvals, on_refused, folders };
+        let spec = Spec { plugins, trust, approvals, rules: Arc::default(), on_refused, folders };
         let tried = RefCell::new(Vec::new());
         let (version, report) = look(&path, spec, |spec| {
             let version = spec.trust.policy.version();

@@ -9,7 +9,6 @@ use rmcp::ErrorData;
 use rmcp::model::{Annotations, CallToolResult, ContentBlock, MetaObject, Resource, ResourceContents, Role};
 use serde_json::Value;
 use toolgate_base::outcome::{self, Answer, Block, Content, Fault, FaultKind, Link, Outcome, Piece, Verdict};
-use toolgate_policy::call::DeniedError;
 use toolgate_policy::limits::wire::{SMALL_MESSAGE_BYTES, WRITE_MS};
 use toolgate_runtime::quota::Taken;
 use toolgate_state::audit::record::Closed;
@@ -32,7 +31,7 @@ pub(super) async fn reply(
             None => counted(handler, answer, inbound).await,
         },
         // An unknown tool and a forbidden one look the same.
-        Outcome::Denied(DeniedError::Unknown) => return Err(ErrorData::invalid_params("unknown tool", None)),
+        Outcome::Denied(_) => return Err(ErrorData::invalid_params("unknown tool", None)),
         Outcome::Fault(fault) => failed(&fault)?,
     };
     if era == Era::Modern {

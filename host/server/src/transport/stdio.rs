@@ -95,7 +95,7 @@ impl Stdio {
     pub(crate) fn take(principal: Principal, limits: &WireLimits, large: &Large) -> io::Result<Self> {
         let own = rustix::io::dup(rustix::stdio::stdout())?;
         rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
-        let caller = Caller::new(PEER, 0);
+        let caller = Caller::new(principal.tenant().clone(), PEER, 0);
         let output = Output::new(tokio::fs::File::from_std(File::from(own)), large.clone(), caller.clone());
         let input = BufReader::with_capacity(64 << 10, tokio::io::stdin());
         let answering = Answering::default();

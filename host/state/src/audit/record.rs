@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 use toolgate_base::outcome::{Fault, FaultKind, Outcome, Verdict};
-use toolgate_policy::call::Permit;
+use toolgate_policy::call::{Judged as JudgedCall, Permit, RuleId};
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::files::Use;
 use toolgate_policy::limits::call::RECORD_PLACES_MAX;
@@ -134,12 +134,13 @@ impl Record {
         Self { sink, started: Instant::now(), fields, notes: CallTrace::default(), open: true }
     }
 
-    /// Records the permit under which the guest is about to run.
-    pub fn intent(&mut self, permit: &Permit, provenance: &Provenance) {
-        self.fields.insert("decision".to_owned(), Value::from("permit"));
-        self.fields.insert("rule".to_owned(), Value::from(permit.rule()));
-        self.fields.insert("plugin".to_owned(), Value::from(permit.target().plugin().as_str()));
-        self.fields.insert("digest".to_owned(), Value::from(permit.target().digest().to_string()));
+    /// Records the tool that was judged, and the rules that decided.
+    pub fn judged(&mut self, judged: &JudgedCall, provenance: &Provenance) {
+        let rules: Vec<&str> = judged.rules().iter().map(RuleId::as_str).collect();
+        self.fields.insert("rule".to_owned(), Value::from(rules.join(", ")));
+        self.fields.insert("policy".to_owned(), Value::from(judged.policy().to_string()));
+        self.fields.insert("plugin".to_owned(), Value::from(judged.target().plugin().as_str()));
+        self.fields.insert("digest".to_owned(), Value::from(judged.target().digest().to_string()));
         if let Some(version) = &provenance.version {
             self.fields.insert("version".to_owned(), Value::from(printable(version, 100)));
         }
@@ -147,6 +148,12 @@ impl Record {
         if let Some(approval) = &provenance.approval {
             self.fields.insert("approved_by".to_owned(), Value::from(printable(&approval.by, 200)));
         }
+    }
+
+    /// Records the permit under which the guest is about to run, with the effects that it may have.
+    pub fn intent(&mut self, permit: &Permit) {
+        self.fields.insert("decision".to_owned(), Value::from("permit"));
+        self.fields.insert("effects".to_owned(), Value::from(permit.effects().words()));
     }
 
     /// Trace for the running call.

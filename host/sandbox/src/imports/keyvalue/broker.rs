@@ -1,12 +1,13 @@
 //! Uses of the plugin's store: charged, asked of the grant, recorded, performed.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use toolgate_policy::capability::attempt::{Attempt, Judged};
 use toolgate_policy::capability::keyvalue::{KeyvalueDeniedError, Pass};
+use toolgate_policy::principal::Tenant;
 use toolgate_state::keyvalue::{KeyvalueError, Store};
 
-use crate::imports::host_calls::Broker;
+use crate::imports::host_calls::{Broker, GrantedStores};
 use crate::protocol::blob::{BoundedVec, ByteBlob};
 use crate::protocol::keyvalue::{KeyvalueFault, KeyvalueRequest, KeyvalueResponse};
 
@@ -21,7 +22,7 @@ impl Broker {
     ) -> Result<KeyvalueResponse, KeyvalueFault> {
         request.check()?;
         self.meter.charge(request.fuel());
-        let (pass, store) = self.ask_store()?;
+        let (pass, store) = self.ask_store().await?;
         Ok(match request {
             KeyvalueRequest::Open { bucket } => {
                 self.fits(pass, [(bucket.as_str(), 0)])?;
@@ -60,13 +61,15 @@ impl Broker {
         })
     }
 
-    /// Checks and notes a use of the store.
-    fn ask_store(&self) -> Result<(Pass<'_>, &Arc<Store>), KeyvalueFault> {
-        let asked = self.powers.store.as_ref().ok_or(KeyvalueDeniedError);
-        let asked = asked.and_then(|granted| Ok((granted.grant.allow(&granted.plugin)?, &granted.store)));
+    /// Checks and notes a use of the store of the call's tenant.
+    async fn ask_store(&self) -> Result<(Pass<'_>, Arc<Store>), KeyvalueFault> {
+        let asked = self.powers.stores.as_ref().ok_or(KeyvalueDeniedError);
+        let asked =
+            asked.and_then(|granted| Ok((granted, granted.grant.allow(&self.tenant, &granted.plugin)?)));
         let judged = if asked.is_ok() { Judged::Allowed } else { Judged::Refused };
         self.notes.attempt(Attempt::Keyvalue, judged);
-        asked.map_err(|KeyvalueDeniedError| KeyvalueFault::Denied)
+        let (granted, pass) = asked.map_err(|KeyvalueDeniedError| KeyvalueFault::Denied)?;
+        Ok((pass, granted.store_of(&self.tenant).await?))
     }
 
     /// Charges these entries and checks their sizes.
@@ -80,6 +83,32 @@ impl Broker {
             pass.entry(key.len(), value)?;
         }
         Ok(())
+    }
+}
+
+impl GrantedStores {
+    /// The store of a tenant. It is opened when the tenant first uses it, on a thread that may block.
+    async fn store_of(self: &Arc<Self>, tenant: &Tenant) -> Result<Arc<Store>, KeyvalueFault> {
+        let opened = |stores: &Self| {
+            let open = stores.open.lock().unwrap_or_else(PoisonError::into_inner);
+            open.get(tenant).map(Arc::clone)
+        };
+        if let Some(store) = opened(self) {
+            return Ok(store);
+        }
+        let (granted, tenant) = (Arc::clone(self), tenant.clone());
+        let opening = move || {
+            let pass = granted.grant.allow(&tenant, &granted.plugin).map_err(|error| error.to_string())?;
+            let store = granted.stores.open(&granted.id, pass).map_err(|error| error.to_string())?;
+            let mut open = granted.open.lock().unwrap_or_else(PoisonError::into_inner);
+            open.insert(tenant.clone(), Arc::clone(&store));
+            Ok(store)
+        };
+        let opened = tokio::task::spawn_blocking(opening).await;
+        opened.unwrap_or_else(|_| Err("opening it panicked".to_owned())).map_err(|error: String| {
+            tracing::warn!(plugin = %self.plugin, error, "a store could not be opened");
+            KeyvalueFault::from(KeyvalueError::Closed)
+        })
     }
 }
 

@@ -82,14 +82,19 @@ const SESSION: &str = "mcp-session-id";
 const VERSION: &str = "mcp-protocol-version";
 
 impl HttpServer {
-    /// Caller of a request, and its session.
-    fn caller(&self, headers: &HeaderMap, held: &RequestResources) -> (Caller, Option<Arc<Conversation>>) {
+    /// Caller of a request by this principal, and its session.
+    fn caller(
+        &self,
+        principal: &Principal,
+        headers: &HeaderMap,
+        held: &RequestResources,
+    ) -> (Caller, Option<Arc<Conversation>>) {
         let session = headers.get(SESSION).and_then(|id| id.to_str().ok());
         let in_use = session.and_then(|id| self.0.sessions.enter(id));
         let number = in_use.as_ref().map_or(held.answering.0.id, |in_use| in_use.session.number);
         let conversation = in_use.as_ref().map(|in_use| Arc::clone(&in_use.session.conversation));
         held.places()._in_use = in_use;
-        (Caller::new(Arc::clone(held.peer()), number), conversation)
+        (Caller::new(principal.tenant().clone(), Arc::clone(held.peer()), number), conversation)
     }
 
     /// Asks the client to retry later, and logs that.
@@ -122,7 +127,8 @@ impl HttpServer {
         if stands_twice(request.headers()).is_some() {
             return Err(plain(StatusCode::BAD_REQUEST, "a header that may stand once appears twice\n"));
         }
-        let (caller, conversation) = self.caller(request.headers(), &held);
+        let principal = local::peer(address.ip());
+        let (caller, conversation) = self.caller(&principal, request.headers(), &held);
         let is_stream = request.method() == Method::GET;
         if is_stream {
             if !AcceptedTypes::of(request.headers()).stream {
@@ -133,7 +139,7 @@ impl HttpServer {
             held.hold(stream.map_err(|_| self.busy(Trouble::Streams, &held, None))?);
         }
         let is_unknown = conversation.is_none();
-        let inbound = Inbound::new(local::peer(address.ip()), caller, conversation);
+        let inbound = Inbound::new(principal, caller, conversation);
         let (mut parts, body) = request.into_parts();
         let ends_session = parts.method == Method::DELETE;
         parts.extensions.insert(inbound);
@@ -171,8 +177,8 @@ impl HttpServer {
             let unread = Request::from_parts(parts, body);
             return Err(self.busy(Trouble::Requests, &held, Some(unread)));
         };
-        let (caller, conversation) = self.caller(&parts.headers, &held);
         let principal = local::peer(address.ip());
+        let (caller, conversation) = self.caller(&principal, &parts.headers, &held);
         let read = self.read(&parts.headers, body, is_spare, (&principal, &caller), &held).await;
         let (envelope, arguments) = match read {
             Ok(read) => read,

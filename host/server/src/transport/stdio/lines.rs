@@ -143,12 +143,13 @@ impl Growing {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+    use toolgate_policy::principal::Tenant;
 
     use super::*;
 
     fn lines(input: &'static [u8], bytes_max: u64, room: u64) -> Lines<&'static [u8]> {
         let large = Large::start(room, 100).unwrap();
-        Lines { input, bytes_max, large, caller: Caller::new("a", 0) }
+        Lines { input, bytes_max, large, caller: Caller::new(Tenant::default(), "a", 0) }
     }
 
     fn leak(text: String) -> &'static [u8] {
@@ -176,7 +177,8 @@ mod tests {
         for (room, fits) in [(1 << 20, true), (1_000, false)] {
             let input = tokio::io::BufReader::with_capacity(1_000, leak(large.clone()));
             let large = Large::start(room, 100).unwrap();
-            let mut lines = Lines { input, bytes_max: 1 << 20, large, caller: Caller::new("a", 0) };
+            let mut lines =
+                Lines { input, bytes_max: 1 << 20, large, caller: Caller::new(Tenant::default(), "a", 0) };
             let line = lines.next().await.unwrap();
             if fits {
                 assert!(line.unwrap().ok().unwrap().admitted.is_some());
