@@ -10,6 +10,7 @@ pub mod compiled;
 pub(crate) mod content;
 pub mod cost;
 pub mod deferred;
+pub mod facts;
 mod length;
 pub mod lift;
 pub mod lift_error;

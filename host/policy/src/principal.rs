@@ -42,7 +42,7 @@ pub const API_KEY_ISSUER: &str = "apikey";
 
 /// What a credential says about its holder, after it was verified.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Identity {
+pub struct CallerIdentity {
     /// Whether it speaks for a person.
     pub kind: IdentityKind,
     /// `id` of the issuer in the configuration, or [`API_KEY_ISSUER`].
@@ -70,7 +70,7 @@ pub struct Principal(Arc<Facts>);
 enum Facts {
     Local { user: String, tenant: Tenant },
     Host { tenant: Tenant },
-    Identified(Identity),
+    Identified(CallerIdentity),
 }
 
 impl Principal {
@@ -85,7 +85,7 @@ impl Principal {
     }
 
     /// The holder of a credential that was verified.
-    pub fn identified(identity: Identity) -> Self {
+    pub fn identified(identity: CallerIdentity) -> Self {
         Self(Arc::new(Facts::Identified(identity)))
     }
 
@@ -119,7 +119,7 @@ impl Principal {
     }
 
     /// What its credential says; `None` for those that have none.
-    pub fn identity(&self) -> Option<&Identity> {
+    pub fn identity(&self) -> Option<&CallerIdentity> {
         match &*self.0 {
             Facts::Local { .. } | Facts::Host { .. } => None,
             Facts::Identified(identity) => Some(identity),
@@ -206,8 +206,8 @@ impl fmt::Display for Principal {
 mod tests {
     use super::*;
 
-    fn alice() -> Identity {
-        Identity {
+    fn alice() -> CallerIdentity {
+        CallerIdentity {
             kind: IdentityKind::User,
             issuer: "corp".to_owned(),
             subject: "alice".to_owned(),
@@ -233,14 +233,14 @@ mod tests {
     #[test]
     fn another_token_of_the_same_party_is_the_same_party_and_nothing_else_is() {
         let alice = Principal::identified(alice());
-        let with = |change: fn(&mut Identity)| {
+        let with = |change: fn(&mut CallerIdentity)| {
             let mut identity = self::alice();
             change(&mut identity);
             Principal::identified(identity)
         };
         let refreshed = with(|token| token.scopes = BTreeSet::from(["tools:write".to_owned()]));
         assert!(alice.is_same_party(&refreshed));
-        let others: [fn(&mut Identity); 5] = [
+        let others: [fn(&mut CallerIdentity); 5] = [
             |other| other.kind = IdentityKind::Service,
             |other| other.issuer = "other".to_owned(),
             |other| other.subject = "Alice".to_owned(),
@@ -258,7 +258,7 @@ mod tests {
         let key = |id: &str| {
             let issuer = API_KEY_ISSUER.to_owned();
             let kind = IdentityKind::Service;
-            Principal::identified(Identity { kind, issuer, client: Some(id.to_owned()), ..alice() })
+            Principal::identified(CallerIdentity { kind, issuer, client: Some(id.to_owned()), ..alice() })
         };
         assert!(key("a2345678").is_same_party(&key("b2345678")));
     }

@@ -138,6 +138,8 @@ impl Drop for Inner {
 mod tests {
     use std::sync::mpsc;
 
+    use toolgate_policy::principal::Tenant;
+
     use super::*;
 
     #[tokio::test]

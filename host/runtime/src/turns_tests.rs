@@ -1,5 +1,7 @@
 //! Order of service, and displacement from a full queue.
 
+use toolgate_policy::principal::Tenant;
+
 use super::*;
 
 fn caller(peer: &str, conversation: u64) -> Caller {

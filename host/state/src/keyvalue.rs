@@ -214,3 +214,32 @@ impl Store {
         acted.await.unwrap_or(Err(KeyvalueError::Closed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use toolgate_policy::capability::keyvalue::Grant;
+    use toolgate_policy::capability::room::QuotaText;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_tenant_has_a_store_of_its_own_and_the_default_one_where_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let stores = Stores::new(&StateDir::open(folder.path()).unwrap());
+        let grant = Grant::new(QuotaText { bytes_max: Some(1000), ..QuotaText::default() }).unwrap();
+        let plugin: PluginName = "notes".parse().unwrap();
+        let (default, acme): (Tenant, Tenant) = (Tenant::default(), "acme".parse().unwrap());
+        let pass = |tenant| grant.allow(tenant, &plugin).unwrap();
+        let of_default = stores.open("notes", pass(&default)).unwrap();
+        let of_acme = stores.open("notes", pass(&acme)).unwrap();
+        let entry = || [("k".to_owned(), b"v".to_vec())];
+        of_acme.run(pass(&acme), move |store| store.set("b", entry())).await.unwrap();
+        let found = of_default.run(pass(&default), |store| store.exists("b", "k")).await;
+        assert!(!found.unwrap());
+        let crossed = of_acme.run(pass(&default), |store| store.exists("b", "k")).await;
+        assert!(matches!(crossed, Err(KeyvalueError::OtherStore)));
+        for file in ["notes.sqlite", "acme/notes.sqlite"] {
+            assert!(folder.path().join("keyvalue").join(file).is_file(), "{file}");
+        }
+    }
+}

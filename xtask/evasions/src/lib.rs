@@ -12,7 +12,7 @@ use std::process::Command as Harmless;
 use toolgate_policy::call;
 use toolgate_policy::load::key_id::KeyId;
 use toolgate_policy::load::signer;
-use toolgate_policy::{Digest, PluginName, Principal as Somebody, ToolName};
+use toolgate_policy::{Digest, Principal as Somebody};
 
 type Caller = toolgate_policy::Principal;
 
@@ -25,6 +25,7 @@ macro_rules! hidden {
 fn principals() {
     let _ = toolgate_policy::Principal::host(); //~
     let _ = Somebody::local("root"); //~
+    let _ = [].map(Somebody::identified); //~
     let _ = Caller::host(); //~
     let _ = <Caller>::host(); //~
     let _ = ["root"].map(Somebody::local); //~
@@ -38,8 +39,8 @@ fn signatures(digest: Digest, key: KeyId) {
     let _ = toolgate_policy::load::signer::VerifiedSignature::new(digest, key, None); //~
 }
 
-fn targets(tool: ToolName, plugin: PluginName, digest: Digest) {
-    let _ = call::Target::new(tool, plugin, digest, toolgate_policy::capability::Effects::default()); //~
+fn targets(kind: call::TargetKind, plugin: std::sync::Arc<call::PluginFacts>) {
+    let _ = call::Target::new(kind, plugin); //~
 }
 
 fn programs() {

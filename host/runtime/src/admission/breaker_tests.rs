@@ -180,6 +180,22 @@ fn a_hold_never_lasts_longer_than_its_bound() {
 }
 
 #[test]
+fn a_tenant_for_which_a_plugin_fails_holds_up_nobody_of_another() {
+    let now = Instant::now();
+    let breaker = Breaker::new(3);
+    let of = |tenant: &str, peer: &str| Caller::new(tenant.parse().unwrap(), peer, 1);
+    for peer in ["a", "b", "c", "d"] {
+        for _ in 0..3 {
+            if let Ok(trial) = breaker.begin(&of("acme", peer), now) {
+                trial.ended(&fault(FaultKind::Trap), now);
+            }
+        }
+    }
+    assert!(refused(&breaker, &of("acme", "new"), now).unwrap().contains("for several clients"));
+    assert_eq!(refused(&breaker, &of("default", "a"), now), None);
+}
+
+#[test]
 fn so_many_callers_are_remembered_and_no_more() {
     let now = Instant::now();
     let breaker = Breaker::new(3);
@@ -188,7 +204,8 @@ fn so_many_callers_are_remembered_and_no_more() {
         call_by(&breaker, &caller(&peer.to_string(), 1), &fault(FaultKind::Trap), now);
         call_by(&breaker, &caller("good", 1), &fine(), now);
     }
-    let state = breaker.state();
+    let tenants = breaker.tenants();
+    let state = tenants.get(&Tenant::default()).unwrap();
     assert_eq!(state.callers.len(), CALLERS_KEPT);
     assert!(state.peers.len() <= CALLERS_KEPT);
 }

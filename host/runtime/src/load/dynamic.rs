@@ -15,7 +15,6 @@ use toolgate_mapping::lower::Lowered;
 use toolgate_mapping::schema::Reply;
 use toolgate_mapping::shape::{self, Field, Function, Shape, optional, record};
 use toolgate_policy::call::{ArgumentFacts, PluginFacts, Rules, Settled, Target, TargetKind, judge, settle};
-use toolgate_policy::capability::Effects;
 use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::limits::load::{SCHEMA_STACK_BYTES, TOOLS_MAX};
 use toolgate_policy::load::Clearance;
