@@ -1,4 +1,4 @@
-//! What access rules may know of lowered arguments. They are made of the values that the guest gets, so a rule cannot be
+//! Facts that access rules may know of lowered arguments. They are made of the values that the guest gets, so a rule cannot be
 //! dodged by another spelling of the same value in JSON.
 
 use std::collections::BTreeMap;

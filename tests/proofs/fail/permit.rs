@@ -1,11 +1,15 @@
-//! A call is permitted by the judge alone, who asks by whom and what for.
+//! A call is judged and permitted by the judge alone, who asks by whom and what for.
 #![allow(unused, unreachable_code)]
 
 use toolgate_policy::Principal;
-use toolgate_policy::call::{Permit, Target};
+use toolgate_policy::call::{Judged, Permit, Target};
 
 fn made() -> Permit {
     Permit { ..todo!() }
+}
+
+fn judged() -> Judged {
+    Judged { ..todo!() }
 }
 
 fn caller() -> Principal {

@@ -18,7 +18,7 @@ pub struct Rules {
     digest: Digest,
 }
 
-/// What the rules say about a principal and a target.
+/// Answer of the rules about a principal and a target.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Decision {
     /// Rules that permit it.
@@ -31,7 +31,7 @@ impl Rules {
         self.digest
     }
 
-    /// What they say about this use.
+    /// Asks them about this use.
     pub(super) fn decide(&self, principal: &Principal, target: &Target) -> Decision {
         let built_in = match principal.kind() {
             PrincipalKind::Local => Some("local-principal-may-call-what-is-served"),

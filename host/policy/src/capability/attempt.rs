@@ -63,7 +63,7 @@ pub enum Attempt {
 
 /// Verdict on an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Judged {
+pub enum AttemptVerdict {
     /// The grant covers it.
     Allowed,
     /// The grant does not cover it.

@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use toolgate_base::meter::StopError;
-use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::capability::attempt::{Attempt, AttemptVerdict};
 use toolgate_policy::capability::clock::{Grant, Pass};
 use toolgate_state::audit::record::CallTrace;
 use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
@@ -47,7 +47,7 @@ fn view(ctx: &mut Ctx) -> View<'_> {
 impl View<'_> {
     fn pass(&self) -> wasmtime::Result<Pass> {
         self.grant.allow().map_err(|denied| {
-            self.notes.attempt(Attempt::Clock, Judged::Refused);
+            self.notes.attempt(Attempt::Clock, AttemptVerdict::Refused);
             StopError::Grant(denied.to_string()).into()
         })
     }

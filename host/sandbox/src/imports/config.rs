@@ -1,7 +1,7 @@
 //! `config`: the granted values by key (wasi:config/store). Each requested key is noted in the record.
 
 use toolgate_base::meter::Meter;
-use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::capability::attempt::{Attempt, AttemptVerdict};
 use toolgate_policy::capability::config::Grant;
 use toolgate_state::audit::record::CallTrace;
 use wasmtime::component::{HasData, Linker};
@@ -34,7 +34,7 @@ impl store::Host for View<'_> {
         let pass = self.grant.allow();
         let value = pass.values().get(&key).cloned();
         self.meter.charge(key.len() as u64);
-        let judged = if value.is_some() { Judged::Allowed } else { Judged::Refused };
+        let judged = if value.is_some() { AttemptVerdict::Allowed } else { AttemptVerdict::Refused };
         self.notes.attempt(Attempt::Config(key), judged);
         Ok(value)
     }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use toolgate_net::egress::{EgressError, ResponseBody, RuleClient, Timeouts};
-use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::capability::attempt::{Attempt, AttemptVerdict};
 use toolgate_policy::capability::http::{HttpDeniedError, Pass};
 use toolgate_policy::header::ForbiddenHeaderError;
 use toolgate_policy::limits::call::{HTTP_FIELD_BYTES_MAX, RECORD_HEADERS_MAX, STREAM_BYTES_MAX};
@@ -121,8 +121,8 @@ impl Broker {
         self.ask_headers(&pass, &link, request.headers())?;
         let (attempt, host) = (Attempt::Request(pass.target().clone()), host(pass.target()));
         // Noted before it is sent: the call may end meanwhile.
-        self.notes.host(&host, Judged::Allowed);
-        self.notes.attempt(attempt.clone(), Judged::Allowed);
+        self.notes.host(&host, AttemptVerdict::Allowed);
+        self.notes.attempt(attempt.clone(), AttemptVerdict::Allowed);
         let handed_over = AtomicBool::new(false);
         let hand_over = || handed_over.store(true, Ordering::Relaxed);
         let sent =
@@ -130,8 +130,8 @@ impl Broker {
         match sent {
             // Sent on a pooled connection first, refused only on the retry: the first attempt may have arrived.
             Err(EgressError::Prohibited) if handed_over.into_inner() => {
-                self.notes.host(&host, Judged::Refused);
-                self.notes.attempt(attempt, Judged::Refused);
+                self.notes.host(&host, AttemptVerdict::Refused);
+                self.notes.attempt(attempt, AttemptVerdict::Refused);
             }
             Err(EgressError::Prohibited) => self.notes.turned_back(attempt, &host),
             Ok(_) | Err(_) => {}
@@ -145,7 +145,7 @@ impl Broker {
         if forbidden.peek().is_none() {
             return Ok(());
         }
-        self.notes.host(&host(pass.target()), Judged::Refused);
+        self.notes.host(&host(pass.target()), AttemptVerdict::Refused);
         for (name, why) in forbidden.by_ref().take(RECORD_HEADERS_MAX) {
             tracing::debug!(name, %why, "an outbound request was refused for a header");
             let request = pass.target().clone();
@@ -156,7 +156,7 @@ impl Broker {
                     why: why.to_string(),
                 },
             };
-            self.notes.attempt(attempt, Judged::Refused);
+            self.notes.attempt(attempt, AttemptVerdict::Refused);
         }
         self.notes.not_listed(forbidden.count());
         Err(EgressError::Header)
@@ -176,13 +176,13 @@ impl Broker {
             Err(refused) => refused,
         };
         tracing::debug!(%refused, "an outbound request was refused");
-        self.notes.host(&format!("{scheme}://{authority}"), Judged::Refused);
+        self.notes.host(&format!("{scheme}://{authority}"), AttemptVerdict::Refused);
         let text = || format!("{} {scheme}://{authority}{}", request.method(), uri.path());
         let attempt = match refused {
             HttpDeniedError::NotGranted(target) => Attempt::Request(target),
             HttpDeniedError::Malformed(why) => Attempt::NoRequest { text: text(), why: why.to_string() },
         };
-        self.notes.attempt(attempt, Judged::Refused);
+        self.notes.attempt(attempt, AttemptVerdict::Refused);
         Err(EgressError::Refused)
     }
 }

@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::rand::fill;
 use toolgate_base::meter::{Meter, StopError};
-use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::capability::attempt::{Attempt, AttemptVerdict};
 use toolgate_policy::capability::random::{Grant, Pass};
 use toolgate_policy::limits::call::RANDOM_BYTES_MAX;
 use toolgate_state::audit::record::CallTrace;
@@ -60,7 +60,7 @@ fn view(ctx: &mut Ctx) -> View<'_> {
 impl View<'_> {
     fn bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
         let pass = self.grant.allow().map_err(|denied| {
-            self.notes.attempt(Attempt::Random, Judged::Refused);
+            self.notes.attempt(Attempt::Random, AttemptVerdict::Refused);
             StopError::Grant(denied.to_string())
         })?;
         if len > RANDOM_BYTES_MAX {

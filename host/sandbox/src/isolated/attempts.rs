@@ -1,13 +1,13 @@
 //! Uses of capabilities inside a worker, for the record. What it reaches outside of itself the server has recorded.
 
-use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::capability::attempt::{Attempt, AttemptVerdict};
 use toolgate_state::audit::record::CallTrace;
 
 use crate::protocol::frame::WorkerAttempt;
 
 /// The attempts of a call as a message has them, each with whether it was allowed.
 pub(super) fn listed(notes: &CallTrace) -> Vec<(WorkerAttempt, bool)> {
-    let each = |(attempt, judged)| Some((to_wire(attempt)?, judged == Judged::Allowed));
+    let each = |(attempt, judged)| Some((to_wire(attempt)?, judged == AttemptVerdict::Allowed));
     notes.listed().into_iter().filter_map(each).collect()
 }
 
@@ -19,7 +19,7 @@ pub(super) fn record(attempts: Vec<(WorkerAttempt, bool)>, notes: &CallTrace) {
             WorkerAttempt::Clock => Attempt::Clock,
             WorkerAttempt::Random => Attempt::Random,
         };
-        notes.attempt(attempt, if allowed { Judged::Allowed } else { Judged::Refused });
+        notes.attempt(attempt, if allowed { AttemptVerdict::Allowed } else { AttemptVerdict::Refused });
     }
 }
 

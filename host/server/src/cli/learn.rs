@@ -9,7 +9,7 @@ use toolgate_base::interrupt::Interrupt;
 use toolgate_base::json::Json;
 use toolgate_base::outcome::{FaultKind, Outcome};
 use toolgate_base::spec::PluginSpec;
-use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::capability::attempt::{Attempt, AttemptVerdict};
 use toolgate_policy::limits::call::LEARN_TIMES_MAX;
 use toolgate_policy::load::learn::{GrantProposal, in_force, lesson};
 use toolgate_policy::load::{Grants, Pin};
@@ -159,7 +159,7 @@ fn listen(args: &Args, gate: &Gate, arguments: &Json) -> Result<Observed, Exit> 
         let request = Request { learning: true, is_local: true, ..request };
         let closed = runtime.block_on(call::until_ctrl_c(gate, request, &interrupt));
         let (attempts, not_listed) = closed.attempts();
-        let refused = attempts.into_iter().filter(|(_, judged)| *judged == Judged::Refused);
+        let refused = attempts.into_iter().filter(|(_, judged)| *judged == AttemptVerdict::Refused);
         observed.refused.extend(refused.map(|(attempt, _)| attempt));
         observed.not_listed += not_listed;
         let ended = match closed.get() {

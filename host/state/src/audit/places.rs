@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use toolgate_policy::Digest;
 use toolgate_policy::address::Host;
-use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::capability::attempt::{Attempt, AttemptVerdict};
 use toolgate_policy::capability::files::Use;
 use toolgate_policy::capability::sockets::Protocol;
 use toolgate_policy::limits::call::RECORD_PLACE_BYTES_MAX;
@@ -64,7 +64,7 @@ pub(super) fn bounded(attempt: Attempt) -> Attempt {
 /// Adds attempts to a line of the record, one list for each kind. Files that hit a quota have the limit in `access`,
 /// and are not read back as attempts.
 pub(super) fn write(
-    attempts: &BTreeSet<(Attempt, Judged)>,
+    attempts: &BTreeSet<(Attempt, AttemptVerdict)>,
     full: &BTreeSet<(String, &'static str)>,
     line: &mut Map<String, Value>,
 ) {
@@ -90,7 +90,7 @@ pub(super) fn write(
                 ("other", json!({ "word": attempt.capability().word() }))
             }
         };
-        if let (Judged::Refused, Some(entry)) = (judged, entry.as_object_mut()) {
+        if let (AttemptVerdict::Refused, Some(entry)) = (judged, entry.as_object_mut()) {
             entry.insert("refused".to_owned(), Value::from(true));
         }
         lists.iter_mut().filter(|(name, _)| *name == list).for_each(|(_, into)| into.push(entry.clone()));
@@ -106,13 +106,16 @@ pub(super) fn write(
 }
 
 /// Reads the attempts from a line of the record. An entry that cannot be read is left out.
-pub(super) fn read(line: &Map<String, Value>) -> BTreeSet<(Attempt, Judged)> {
+pub(super) fn read(line: &Map<String, Value>) -> BTreeSet<(Attempt, AttemptVerdict)> {
     let mut attempts = BTreeSet::new();
     for list in LISTS {
         for entry in line.get(list).and_then(Value::as_array).into_iter().flatten() {
             let refused = entry.get("refused").and_then(Value::as_bool).unwrap_or(false);
             if let Some(attempt) = read_one(list, entry) {
-                attempts.insert((attempt, if refused { Judged::Refused } else { Judged::Allowed }));
+                attempts.insert((
+                    attempt,
+                    if refused { AttemptVerdict::Refused } else { AttemptVerdict::Allowed },
+                ));
             }
         }
     }
@@ -164,28 +167,31 @@ mod tests {
     #[test]
     fn what_is_written_reads_back_the_same() {
         let attempts = BTreeSet::from([
-            (Attempt::File { path: "/docs/a".into(), wanted: Use::Read }, Judged::Allowed),
-            (Attempt::File { path: "/docs/a".into(), wanted: Use::Read }, Judged::Refused),
-            (Attempt::File { path: "/docs/a".into(), wanted: Use::Write }, Judged::Refused),
-            (Attempt::Request(RequestTarget::from_url("GET", "http://[::1]:81/a").unwrap()), Judged::Allowed),
+            (Attempt::File { path: "/docs/a".into(), wanted: Use::Read }, AttemptVerdict::Allowed),
+            (Attempt::File { path: "/docs/a".into(), wanted: Use::Read }, AttemptVerdict::Refused),
+            (Attempt::File { path: "/docs/a".into(), wanted: Use::Write }, AttemptVerdict::Refused),
+            (
+                Attempt::Request(RequestTarget::from_url("GET", "http://[::1]:81/a").unwrap()),
+                AttemptVerdict::Allowed,
+            ),
             (
                 Attempt::Header {
                     request: RequestTarget::from_url("GET", "http://[::1]:81/a").unwrap(),
                     name: "cookie".into(),
                 },
-                Judged::Refused,
+                AttemptVerdict::Refused,
             ),
-            (Attempt::NoRequest { text: "GET ftp://x".into(), why: "no".into() }, Judged::Refused),
-            (Attempt::Lookup(Host::parse("db.example.com").unwrap()), Judged::Allowed),
+            (Attempt::NoRequest { text: "GET ftp://x".into(), why: "no".into() }, AttemptVerdict::Refused),
+            (Attempt::Lookup(Host::parse("db.example.com").unwrap()), AttemptVerdict::Allowed),
             (
                 Attempt::Socket { protocol: Protocol::Udp, host: Host::parse("[::1]").unwrap(), port: 53 },
-                Judged::Refused,
+                AttemptVerdict::Refused,
             ),
-            (Attempt::NoSocket { text: "listen".into(), why: "no".into() }, Judged::Refused),
-            (Attempt::Config("units".into()), Judged::Refused),
-            (Attempt::Keyvalue, Judged::Allowed),
-            (Attempt::Clock, Judged::Refused),
-            (Attempt::Random, Judged::Refused),
+            (Attempt::NoSocket { text: "listen".into(), why: "no".into() }, AttemptVerdict::Refused),
+            (Attempt::Config("units".into()), AttemptVerdict::Refused),
+            (Attempt::Keyvalue, AttemptVerdict::Allowed),
+            (Attempt::Clock, AttemptVerdict::Refused),
+            (Attempt::Random, AttemptVerdict::Refused),
         ]);
         let mut line = Map::new();
         let full = BTreeSet::from([("/docs/a".to_owned(), "open_max")]);

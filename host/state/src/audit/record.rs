@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 use toolgate_base::outcome::{Fault, FaultKind, Outcome, Verdict};
-use toolgate_policy::call::{Judged as JudgedCall, Permit, RuleId};
-use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::call::{Judged, Permit, RuleId};
+use toolgate_policy::capability::attempt::{Attempt, AttemptVerdict};
 use toolgate_policy::capability::files::Use;
 use toolgate_policy::limits::call::RECORD_PLACES_MAX;
 use toolgate_policy::load::Provenance;
@@ -65,12 +65,12 @@ struct TraceEntries {
 
 /// Number of times each key was allowed and refused. The two are counted apart, since a refusal says nothing about
 /// calls before or after it. Each has its own limit, so that refused attempts cannot crowd out allowed ones.
-type Listed<K> = BTreeMap<(K, Judged), u64>;
+type Listed<K> = BTreeMap<(K, AttemptVerdict), u64>;
 
 /// Counts one more; `false` beyond the limit. Keys that are `alike` share the limit.
-fn note<K: Ord>(listed: &mut Listed<K>, key: K, judged: Judged, alike: impl Fn(&K) -> bool) -> bool {
+fn note<K: Ord>(listed: &mut Listed<K>, key: K, judged: AttemptVerdict, alike: impl Fn(&K) -> bool) -> bool {
     let entry = (key, judged);
-    let is_like_it = |(other, is): &&(K, Judged)| *is == judged && alike(other);
+    let is_like_it = |(other, is): &&(K, AttemptVerdict)| *is == judged && alike(other);
     if !listed.contains_key(&entry) && listed.keys().filter(is_like_it).count() >= RECORD_PLACES_MAX {
         return false;
     }
@@ -80,7 +80,7 @@ fn note<K: Ord>(listed: &mut Listed<K>, key: K, judged: Judged, alike: impl Fn(&
 
 /// Takes back one that was counted as allowed.
 fn take_back<K: Ord>(listed: &mut Listed<K>, key: K) {
-    if let Entry::Occupied(mut entry) = listed.entry((key, Judged::Allowed)) {
+    if let Entry::Occupied(mut entry) = listed.entry((key, AttemptVerdict::Allowed)) {
         *entry.get_mut() -= 1;
         if *entry.get() == 0 {
             entry.remove();
@@ -89,20 +89,20 @@ fn take_back<K: Ord>(listed: &mut Listed<K>, key: K) {
 }
 
 impl TraceEntries {
-    fn attempt(&mut self, attempt: Attempt, judged: Judged) {
+    fn attempt(&mut self, attempt: Attempt, judged: AttemptVerdict) {
         let room = room(&attempt);
         if !note(&mut self.attempts, attempt, judged, |other| self::room(other) == room) {
             self.dropped += 1;
         }
     }
 
-    fn host(&mut self, host: String, judged: Judged) {
+    fn host(&mut self, host: String, judged: AttemptVerdict) {
         if !note(&mut self.hosts, host, judged, |_| true) {
             self.dropped += 1;
         }
     }
 
-    fn listed(&self) -> BTreeSet<(Attempt, Judged)> {
+    fn listed(&self) -> BTreeSet<(Attempt, AttemptVerdict)> {
         self.attempts.keys().cloned().collect()
     }
 }
@@ -135,7 +135,7 @@ impl Record {
     }
 
     /// Records the tool that was judged, and the rules that decided.
-    pub fn judged(&mut self, judged: &JudgedCall, provenance: &Provenance) {
+    pub fn judged(&mut self, judged: &Judged, provenance: &Provenance) {
         let rules: Vec<&str> = judged.rules().iter().map(RuleId::as_str).collect();
         self.fields.insert("rule".to_owned(), Value::from(rules.join(", ")));
         self.fields.insert("policy".to_owned(), Value::from(judged.policy().to_string()));
@@ -190,9 +190,9 @@ impl Record {
             line.insert("fuel".to_owned(), json!(noted.fuel));
             line.insert("memory_peak_bytes".to_owned(), json!(noted.memory_peak_bytes));
             places::write(&noted.listed(), &noted.full, &mut line);
-            let host = |(host, judged): &(String, Judged)| match judged {
-                Judged::Allowed => host.clone(),
-                Judged::Refused => format!("refused: {host}"),
+            let host = |(host, judged): &(String, AttemptVerdict)| match judged {
+                AttemptVerdict::Allowed => host.clone(),
+                AttemptVerdict::Refused => format!("refused: {host}"),
             };
             line.insert("hosts".to_owned(), noted.hosts.keys().map(host).collect());
             if noted.dropped > 0 {
@@ -228,7 +228,7 @@ impl<T> Closed<T> {
     }
 
     /// Attempts in the record, and the number of those beyond its limits.
-    pub fn attempts(&self) -> (BTreeSet<(Attempt, Judged)>, u64) {
+    pub fn attempts(&self) -> (BTreeSet<(Attempt, AttemptVerdict)>, u64) {
         self.notes.with(|noted| (noted.listed(), noted.dropped))
     }
 
@@ -248,7 +248,7 @@ impl CallTrace {
     }
 
     /// Records an attempt of the guest.
-    pub fn attempt(&self, attempt: Attempt, judged: Judged) {
+    pub fn attempt(&self, attempt: Attempt, judged: AttemptVerdict) {
         let attempt = places::bounded(attempt);
         self.with(|noted| noted.attempt(attempt, judged));
     }
@@ -259,8 +259,8 @@ impl CallTrace {
         self.with(|noted| {
             take_back(&mut noted.attempts, attempt.clone());
             take_back(&mut noted.hosts, host.clone());
-            noted.attempt(attempt, Judged::Refused);
-            noted.host(host, Judged::Refused);
+            noted.attempt(attempt, AttemptVerdict::Refused);
+            noted.host(host, AttemptVerdict::Refused);
         });
     }
 
@@ -283,13 +283,13 @@ impl CallTrace {
     }
 
     /// Records a host for an allowed or refused request. Each of the two has its own limit.
-    pub fn host(&self, host: &str, judged: Judged) {
+    pub fn host(&self, host: &str, judged: AttemptVerdict) {
         let host = places::text(host);
         self.with(|noted| noted.host(host, judged));
     }
 
     /// Attempts recorded so far.
-    pub fn listed(&self) -> BTreeSet<(Attempt, Judged)> {
+    pub fn listed(&self) -> BTreeSet<(Attempt, AttemptVerdict)> {
         self.with(|noted| noted.listed())
     }
 
@@ -333,19 +333,19 @@ mod tests {
     fn whoever_looks_at_much_or_is_refused_much_hides_no_change() {
         let notes = CallTrace::default();
         for at in 0..2 * RECORD_PLACES_MAX {
-            notes.attempt(file(at, Use::Read), Judged::Allowed);
-            notes.attempt(file(at, Use::Write), Judged::Refused);
+            notes.attempt(file(at, Use::Read), AttemptVerdict::Allowed);
+            notes.attempt(file(at, Use::Write), AttemptVerdict::Refused);
         }
         for method in ["GET", "DELETE"] {
             for at in 0..2 * RECORD_PLACES_MAX {
                 let target =
                     RequestTarget::from_url(method, &format!("http://a.example/{method}/{at}")).unwrap();
-                notes.attempt(Attempt::Request(target), Judged::Allowed);
+                notes.attempt(Attempt::Request(target), AttemptVerdict::Allowed);
             }
         }
-        notes.attempt(file(0, Use::Write), Judged::Allowed);
+        notes.attempt(file(0, Use::Write), AttemptVerdict::Allowed);
         let listed = notes.listed();
-        assert!(listed.contains(&(file(0, Use::Write), Judged::Allowed)));
+        assert!(listed.contains(&(file(0, Use::Write), AttemptVerdict::Allowed)));
         assert_eq!(listed.len(), 4 * RECORD_PLACES_MAX + 1);
         assert_eq!(notes.with(|noted| noted.dropped), 4 * RECORD_PLACES_MAX as u64);
     }

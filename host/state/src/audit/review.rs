@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _};
 
 use cap_std::fs::Dir;
 use serde_json::{Map, Value};
-use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::capability::attempt::{Attempt, AttemptVerdict};
 use toolgate_policy::limits::call::RECORD_LINE_BYTES_MAX;
 
 use super::{places, sink};
@@ -21,7 +21,7 @@ pub struct Recorded {
     /// Whether the call was a probe for the capabilities that the plugin requests.
     pub learning: bool,
     /// Attempts of the guest.
-    pub attempts: BTreeSet<(Attempt, Judged)>,
+    pub attempts: BTreeSet<(Attempt, AttemptVerdict)>,
     /// Number of attempts beyond the limits of the record.
     pub not_listed: u64,
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use toolgate_base::meter::{Meter, StopError};
-use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::capability::attempt::{Attempt, AttemptVerdict};
 use toolgate_policy::capability::files::{Pass, Use};
 use toolgate_policy::limits::call::{
     CallLimit, FILES_OPEN_MAX, FILES_PATH_BYTES_MAX, OPEN_FUEL, STREAM_BYTES_MAX,
@@ -169,7 +169,7 @@ impl<'a> View<'a> {
         let allowed = self.folders.grant.allow(place.mount, wanted);
         // A path that leads out of the folder is refused when it is opened; the record shows it as refused.
         let stays = stays_within(&place.path, path.unwrap_or_default());
-        let judged = if allowed.is_ok() && stays { Judged::Allowed } else { Judged::Refused };
+        let judged = if allowed.is_ok() && stays { AttemptVerdict::Allowed } else { AttemptVerdict::Refused };
         self.notes.attempt(Attempt::File { path: self.guest_path(&place, path), wanted }, judged);
         Ok(allowed?)
     }

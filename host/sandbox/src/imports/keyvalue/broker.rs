@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::capability::attempt::{Attempt, AttemptVerdict};
 use toolgate_policy::capability::keyvalue::{KeyvalueDeniedError, Pass};
 use toolgate_policy::principal::Tenant;
 use toolgate_state::keyvalue::{KeyvalueError, Store};
@@ -66,7 +66,7 @@ impl Broker {
         let asked = self.powers.stores.as_ref().ok_or(KeyvalueDeniedError);
         let asked =
             asked.and_then(|granted| Ok((granted, granted.grant.allow(&self.tenant, &granted.plugin)?)));
-        let judged = if asked.is_ok() { Judged::Allowed } else { Judged::Refused };
+        let judged = if asked.is_ok() { AttemptVerdict::Allowed } else { AttemptVerdict::Refused };
         self.notes.attempt(Attempt::Keyvalue, judged);
         let (granted, pass) = asked.map_err(|KeyvalueDeniedError| KeyvalueFault::Denied)?;
         Ok((pass, granted.store_of(&self.tenant).await?))

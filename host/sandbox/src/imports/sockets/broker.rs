@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use toolgate_base::meter::StopError;
 use toolgate_net::egress::EgressError;
-use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::capability::attempt::{Attempt, AttemptVerdict};
 use toolgate_policy::capability::sockets::{Pass, Protocol, SocketsDeniedError, may_bind};
 use toolgate_policy::limits::call::{DATAGRAM_BYTES, HOST_CALL_FUEL};
 
@@ -45,8 +45,8 @@ impl Broker {
         match self.allows(protocol, address) {
             Ok(pass) => {
                 let host = pass.rule().host.clone();
-                self.notes.host(&format!("{protocol}://{host}:{port}"), Judged::Allowed);
-                self.notes.attempt(Attempt::Socket { protocol, host, port }, Judged::Allowed);
+                self.notes.host(&format!("{protocol}://{host}:{port}"), AttemptVerdict::Allowed);
+                self.notes.attempt(Attempt::Socket { protocol, host, port }, AttemptVerdict::Allowed);
                 Ok(pass)
             }
             Err(refused) => {
@@ -59,8 +59,8 @@ impl Broker {
     }
 
     fn refuse(&self, what: &str, attempt: Attempt, why: &str) {
-        self.notes.host(what, Judged::Refused);
-        self.notes.attempt(attempt, Judged::Refused);
+        self.notes.host(what, AttemptVerdict::Refused);
+        self.notes.attempt(attempt, AttemptVerdict::Refused);
         tracing::debug!(why, "a socket was refused");
     }
 
@@ -102,9 +102,9 @@ impl Broker {
             SocketsDeniedError::NotGranted(..) | SocketsDeniedError::Bind(_) => SocketFault::AccessDenied,
         })?;
         let what = format!("lookup of {}", lookup.host());
-        self.notes.host(&what, Judged::Allowed);
+        self.notes.host(&what, AttemptVerdict::Allowed);
         let attempt = Attempt::Lookup(lookup.host().clone());
-        self.notes.attempt(attempt.clone(), Judged::Allowed);
+        self.notes.attempt(attempt.clone(), AttemptVerdict::Allowed);
         let addresses = self.powers.egress.look_up(&lookup).await.map_err(|failure| match failure {
             EgressError::Prohibited => {
                 self.notes.turned_back(attempt, &what);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use toolgate_policy::capability::attempt::{Attempt, Judged};
+use toolgate_policy::capability::attempt::{Attempt, AttemptVerdict};
 use toolgate_policy::capability::files::{Access, Use};
 use toolgate_policy::redact::printable;
 use toolgate_state::StateDir;
@@ -56,7 +56,7 @@ impl RecordSummary {
         let effective = subject.effective();
         for (attempt, judged) in call.attempts {
             match (judged, &attempt) {
-                (Judged::Refused, _) => {
+                (AttemptVerdict::Refused, _) => {
                     if self.refused.len() >= REFUSED_SHOWN_MAX && !self.refused.contains_key(&attempt) {
                         self.refused_not_shown += 1;
                         continue;
@@ -65,26 +65,26 @@ impl RecordSummary {
                     *times += 1;
                     last.clone_from(&call.time);
                 }
-                (Judged::Allowed, Attempt::File { path, wanted }) => {
+                (AttemptVerdict::Allowed, Attempt::File { path, wanted }) => {
                     let into = match wanted {
                         Use::Read => &mut self.folders_read,
                         Use::Write => &mut self.folders_written,
                     };
                     into.extend(effective.files.locate(path));
                 }
-                (Judged::Allowed, Attempt::Request(target)) => {
+                (AttemptVerdict::Allowed, Attempt::Request(target)) => {
                     self.rules.extend(effective.http.allow(target.clone()).map(|pass| pass.index()));
                 }
-                (Judged::Allowed, Attempt::Socket { protocol, host, port }) => {
+                (AttemptVerdict::Allowed, Attempt::Socket { protocol, host, port }) => {
                     let naming = effective.sockets.naming(host);
                     let there = naming.filter(|(_, rule)| (rule.protocol, rule.port) == (*protocol, *port));
                     self.places.extend(there.map(|(index, _)| index));
                 }
-                (Judged::Allowed, Attempt::Keyvalue) => self.store = true,
+                (AttemptVerdict::Allowed, Attempt::Keyvalue) => self.store = true,
                 // Too long to be listed, so the rule that allowed it is unknown.
-                (Judged::Allowed, Attempt::NoRequest { .. }) => self.not_listed += 1,
+                (AttemptVerdict::Allowed, Attempt::NoRequest { .. }) => self.not_listed += 1,
                 (
-                    Judged::Allowed,
+                    AttemptVerdict::Allowed,
                     Attempt::Header { .. }
                     | Attempt::Lookup(_)
                     | Attempt::NoSocket { .. }
