@@ -1,0 +1,1 @@
+//! Signed tokens, issuers and clocks for tests.
