@@ -14,7 +14,7 @@ use super::scope::ScopeHierarchy;
 /// The holder of a verified credential. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Authenticated {
-    /// Who calls.
+    /// The caller.
     pub principal: Principal,
     /// Time at which the credential stops counting, the allowed difference of clocks included. Streams end then.
     pub expires_at: SystemTime,
@@ -22,7 +22,7 @@ pub struct Authenticated {
     pub credential: Arc<CredentialId>,
     /// Tools to which an API key is limited; `None` for all that rules allow.
     pub tools: Option<Arc<BTreeSet<String>>>,
-    /// What it was verified with.
+    /// Key and settings that it was verified with.
     pub(crate) proof: Proof,
 }
 
@@ -41,7 +41,7 @@ pub struct CredentialId {
     pub other_audiences: usize,
 }
 
-/// What a credential was verified with. While all of it is as it was, the credential still counts.
+/// Key and settings that a credential was verified with. While they are as they were, it still counts.
 #[derive(Debug, Clone)]
 pub(crate) struct Proof {
     /// Scopes that imply others.
@@ -50,7 +50,7 @@ pub(crate) struct Proof {
     pub(crate) of: ProofKind,
 }
 
-/// What a credential of one kind was verified with.
+/// The part of a proof that depends on the kind of the credential.
 #[derive(Debug, Clone)]
 pub(crate) enum ProofKind {
     /// A token.

@@ -8,32 +8,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
 use tokio::sync::watch;
-use toolgate_policy::limits::auth::{DATE_MAX_S, ISSUERS_MAX};
+use toolgate_policy::limits::auth::DATE_MAX_S;
 use toolgate_policy::{Digest, InvalidValueError};
 
-use super::apikey::ApiKeys;
 use super::authenticated::{Authenticated, CredentialId, Proof, ProofKind, principal, short};
 use super::bearer::{self, Presented};
 use super::cache::VerifiedTokens;
 use super::explain::{AuthError, AuthFailure, AuthStep, StepLog};
 use super::failures::Failures;
 use super::fetch::KeyFetch;
-use super::issuer::IssuerSpec;
 use super::jwks::KeySet;
-use super::jwt::{self, Candidate};
-use super::keys::{Available, IssuerKeys, KeysError};
-use super::scope::ScopeHierarchy;
+use super::jwt;
+use super::keys::KeysError;
+use super::settings::LiveSettings;
 
-/// Settings under which credentials are verified.
-#[derive(Debug, Clone, Default)]
-pub struct AuthSettings {
-    /// Issuers of tokens.
-    pub issuers: Vec<IssuerSpec>,
-    /// API keys.
-    pub keys: ApiKeys,
-    /// Scopes that imply others.
-    pub hierarchy: ScopeHierarchy,
-}
+pub use super::settings::AuthSettings;
 
 /// The time of the machine.
 pub type TimeSource = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -62,7 +51,7 @@ pub struct Explanation {
 pub struct IssuerCheck {
     /// Keys that count.
     pub keys: Option<Arc<KeySet>>,
-    /// Why the last request failed, if it did.
+    /// The reason why the last request failed, if it did.
     pub error: Option<KeysError>,
     /// Algorithms of the configuration for which it has no key.
     pub without_key: Vec<&'static str>,
@@ -77,18 +66,6 @@ pub enum CredentialEnd {
     Revoked,
     /// Settings or keys are others than those by which it was verified.
     Changed,
-}
-
-struct LiveSettings {
-    issuers: Vec<LiveIssuer>,
-    keys: ApiKeys,
-    hierarchy: Arc<ScopeHierarchy>,
-}
-
-#[derive(Clone)]
-struct LiveIssuer {
-    spec: Arc<IssuerSpec>,
-    keys: Arc<IssuerKeys>,
 }
 
 impl Authenticator {
@@ -264,7 +241,7 @@ impl Authenticator {
             .with_remedy("if it is yours, add an [[auth.issuer]] whose `issuer` is the same, byte for byte")
         })?;
         log.pass(AuthStep::Issuer, || format!("{} ({claimed})", issuer.spec.id()));
-        let verified = issuer.verify(token, &live.hierarchy, self, log).await;
+        let verified = issuer.verify(token, &live.hierarchy, || self.now_s(), log).await;
         let verified =
             verified.map_err(|error| AuthError { issuer: Some(issuer.spec.id().to_owned()), ..error })?;
         let credential = CredentialId {
@@ -311,80 +288,6 @@ impl Authenticator {
 
     fn live(&self) -> Arc<LiveSettings> {
         Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl LiveSettings {
-    fn new(
-        settings: AuthSettings,
-        former: &[LiveIssuer],
-        fetch: &Arc<dyn KeyFetch>,
-        generation: &Arc<watch::Sender<u64>>,
-    ) -> Result<Self, InvalidValueError> {
-        let AuthSettings { issuers, keys, hierarchy } = settings;
-        if issuers.len() > ISSUERS_MAX {
-            return Err(InvalidValueError::new(format!("there are more than {ISSUERS_MAX} issuers")));
-        }
-        let mut live: Vec<LiveIssuer> = Vec::with_capacity(issuers.len());
-        for spec in issuers {
-            let is_twice = |other: &LiveIssuer| {
-                other.spec.id() == spec.id() || other.spec.text().issuer == spec.text().issuer
-            };
-            if live.iter().any(is_twice) {
-                return Err(InvalidValueError::at(
-                    spec.id(),
-                    "two issuers have this id, or the same `issuer`",
-                ));
-            }
-            let keys = former.iter().find(|other| other.keys.spec().has_keys_of(&spec));
-            let keys = keys.map_or_else(
-                || {
-                    let generation = Arc::clone(generation);
-                    let on_change = move || generation.send_modify(|generation| *generation += 1);
-                    IssuerKeys::new(spec.clone(), Arc::clone(fetch), Arc::new(on_change))
-                },
-                |other| Arc::clone(&other.keys),
-            );
-            live.push(LiveIssuer { spec: Arc::new(spec), keys });
-        }
-        Ok(Self { issuers: live, keys, hierarchy: Arc::new(hierarchy) })
-    }
-
-    fn by_id(&self, id: &str) -> Option<&LiveIssuer> {
-        self.issuers.iter().find(|issuer| issuer.spec.id() == id)
-    }
-}
-
-impl LiveIssuer {
-    /// Verifies a token that names this issuer.
-    async fn verify(
-        &self,
-        token: super::token::UnverifiedToken<'_>,
-        hierarchy: &ScopeHierarchy,
-        by: &Authenticator,
-        log: &mut StepLog,
-    ) -> Result<jwt::Verified, AuthError> {
-        let candidate = Candidate::check(token, &self.spec, log)?;
-        let unavailable = |error: &KeysError| {
-            AuthError::new(AuthFailure::Unavailable, AuthStep::Key, "issuer-unreachable", error.to_string())
-                .with_remedy("see what `toolgate auth check` says of the issuer")
-        };
-        let keys = match self.keys.get(by.now_s(), |keys| candidate.has_key(keys)).await {
-            Available::Keys { keys, .. } if candidate.has_key(&keys) => keys,
-            // The key may be a new one: that is not for us to refuse.
-            Available::Keys { error: Some(error), .. } | Available::Unreachable(error) => {
-                return Err(unavailable(&error));
-            }
-            Available::Keys { error: None, .. } => {
-                return Err(AuthError::invalid(
-                    AuthStep::Key,
-                    "key",
-                    "the issuer has no key that `kid` and `alg` name",
-                ));
-            }
-        };
-        // The keys may have been waited for.
-        candidate.verify(&self.spec, &keys, hierarchy, by.now_s(), log)
     }
 }
 

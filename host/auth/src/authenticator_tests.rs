@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::*;
 use crate::apikey::generate;
-use crate::issuer::{IssuerText, TenantRule};
+use crate::issuer::{IssuerSpec, IssuerText, TenantRule};
+use crate::scope::ScopeHierarchy;
 use crate::testing::{
     ISSUER, JWKS, NOW, TestKey, World, bearer, claims, claims_with, issuer, jwks, keys, row,
 };

@@ -46,7 +46,7 @@ struct Known {
     age_max_s: u64,
     /// Last attempt, whatever its end.
     tried_s: Option<u64>,
-    /// Why the last attempt failed, if it did.
+    /// The reason why the last attempt failed, if it did.
     error: Option<KeysError>,
     /// Address of the keys in the metadata, and when it was read.
     address: Option<(Url, u64)>,
@@ -58,7 +58,7 @@ pub(crate) enum Available {
     Keys {
         /// The set.
         keys: Arc<KeySet>,
-        /// Why the last attempt to get newer ones failed, if it did.
+        /// The reason why the last attempt to get newer ones failed, if it did.
         error: Option<KeysError>,
     },
     /// None count, since the issuer cannot be reached.

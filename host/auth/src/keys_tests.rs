@@ -251,11 +251,7 @@ async fn row_17_an_answer_that_is_no_key_set_leaves_the_last_good_one() {
         world.published.put(JWKS, text.clone());
         world.ask(&later(&world, 600)).await.unwrap();
         assert_eq!(fetches(&world), 2);
-        assert!(
-            world.auth.check_issuer("corp").await.unwrap().error.is_some(),
-            "{}",
-            &text[..text.len().min(60)]
-        );
+        assert!(world.auth.check_issuer("corp").await.unwrap().error.is_some(), "{text:.60}");
         world.ask(&later(&world, 3_000)).await.unwrap();
         assert_eq!(world.ask(&later(&world, 1)).await.unwrap_err().failure, AuthFailure::Unavailable);
     }

@@ -1,4 +1,4 @@
-//! Who calls: bearer tokens (RFC 6750, RFC 9068, RFC 8725) and API keys become principals here, and nowhere else. Clock and
+//! Authentication: bearer tokens (RFC 6750, RFC 9068, RFC 8725) and API keys become principals here, and nowhere else. Clock and
 //! fetching are handed in; this crate opens no connection, reads no file and has no server.
 //!
 //! A credential is read by [`bearer`], verified by [`jwt`] with the keys of [`keys`], or by [`apikey`], and remembered by
@@ -28,6 +28,7 @@ mod jwt;
 pub mod keys;
 pub mod profile;
 pub mod scope;
+mod settings;
 mod token;
 
 pub use authenticated::{Authenticated, CredentialId};
@@ -36,6 +37,8 @@ pub use explain::{AuthError, AuthFailure, AuthStep};
 
 #[cfg(test)]
 mod attacks_tests;
+#[cfg(test)]
+mod claims_tests;
 #[cfg(test)]
 mod oracle_tests;
 #[cfg(test)]

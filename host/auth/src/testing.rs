@@ -35,7 +35,7 @@ pub(crate) struct TestKey {
     pub(crate) pair: JwsSigningKey,
 }
 
-/// What an issuer publishes, by its address, and what was asked for.
+/// Answers of an issuer by their address, and requests that were made.
 #[derive(Default)]
 pub(crate) struct Published {
     answers: Mutex<HashMap<String, Result<KeyResponse, KeyFetchError>>>,

@@ -123,7 +123,7 @@ fn a_point_that_is_not_on_its_curve_or_is_weak_is_no_key() {
 fn an_rsa_key_that_is_short_even_or_has_a_trivial_exponent_is_no_key() {
     let (_, n, e) = rsa(KeySize::Rsa2048);
     assert!(JwsKey::rsa(&n, &e).is_ok());
-    assert_eq!(JwsKey::rsa(&n[128..], &e).map(drop).is_err(), true);
+    assert!(JwsKey::rsa(&n[128..], &e).is_err());
     let mut short = n.clone();
     short[0] = 0x7f;
     assert_eq!(JwsKey::rsa(&short, &e).map(drop), Err(JwsKeyError::Modulus(2_047)));
