@@ -276,20 +276,20 @@ impl Authenticator {
 
     /// Seconds since 1970. They never go back: what has expired stays so when somebody turns the clock.
     fn now_s(&self) -> u64 {
-        match (self.time)().duration_since(UNIX_EPOCH) {
-            Ok(now) => {
-                let now_s = now.as_secs().min(DATE_MAX_S);
-                self.seen_s.fetch_max(now_s, Ordering::Relaxed).max(now_s)
-            }
-            // A clock before 1970 says nothing: everything has expired.
-            Err(_) => DATE_MAX_S,
-        }
+        let now = (self.time)().duration_since(UNIX_EPOCH);
+        // A clock that is before 1970, or beyond any date, says nothing: everything has expired until the next start.
+        let now_s = now.map(|now| now.as_secs()).ok().filter(|now_s| *now_s <= DATE_MAX_S);
+        let now_s = now_s.unwrap_or(NO_TIME_S);
+        self.seen_s.fetch_max(now_s, Ordering::Relaxed).max(now_s)
     }
 
     fn live(&self) -> Arc<LiveSettings> {
         Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+/// A time after every date, which leaves room to be added to.
+const NO_TIME_S: u64 = u64::MAX / 4;
 
 fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds.min(DATE_MAX_S))).unwrap_or(UNIX_EPOCH)

@@ -75,7 +75,7 @@ pub struct AuthError {
     pub remedy: Option<String>,
     /// The configured issuer that was chosen.
     pub issuer: Option<String>,
-    /// Whether it is the first failure of its source within a minute: the others are not recorded.
+    /// Whether it is the first failure of its source in a minute: the others are not recorded.
     pub is_first: bool,
 }
 

@@ -18,7 +18,10 @@ pub(crate) struct Failures {
 struct Source {
     /// Seconds of the last failures, oldest first.
     at_s: VecDeque<u64>,
+    /// Number of the last failure.
     last: u64,
+    /// Second of the last failure that was to be recorded.
+    recorded_s: u64,
 }
 
 impl Failures {
@@ -30,21 +33,22 @@ impl Failures {
         until_s.checked_sub(now_s).filter(|left_s| *left_s > 0)
     }
 
-    /// Counts a failure. Returns whether it is the first of its source within the window.
+    /// Counts a failure. Returns whether it is to be recorded: one of a source in each window is.
     pub(crate) fn count(&mut self, source: IpAddr, now_s: u64) -> bool {
         let source = network(source);
         self.count += 1;
-        let mut at_s = match self.sources.remove(&source) {
+        let (mut at_s, recorded_s) = match self.sources.remove(&source) {
             Some(former) => {
                 self.order.remove(&former.last);
-                former.at_s
+                (former.at_s, Some(former.recorded_s))
             }
-            None => VecDeque::new(),
+            None => (VecDeque::new(), None),
         };
         while at_s.front().is_some_and(|at_s| now_s >= at_s.saturating_add(FAILURE_WINDOW_S)) {
             at_s.pop_front();
         }
-        let is_first = at_s.is_empty();
+        let is_first = recorded_s.is_none_or(|at_s| now_s >= at_s.saturating_add(FAILURE_WINDOW_S));
+        let recorded_s = recorded_s.filter(|_| !is_first).unwrap_or(now_s);
         at_s.push_back(now_s);
         if at_s.len() > FAILURES_MAX {
             at_s.pop_front();
@@ -53,7 +57,7 @@ impl Failures {
             let Some((_, oldest)) = self.order.pop_first() else { break };
             self.sources.remove(&oldest);
         }
-        self.sources.insert(source, Source { at_s, last: self.count });
+        self.sources.insert(source, Source { at_s, last: self.count, recorded_s });
         self.order.insert(self.count, source);
         is_first
     }
@@ -91,6 +95,13 @@ mod tests {
         assert_eq!(failures.refused_for_s(a, 160), None);
         failures.count(a, 160);
         assert_eq!(failures.refused_for_s(a, 160), Some(1), "the second is 59 seconds old");
+    }
+
+    #[test]
+    fn one_failure_of_a_source_is_recorded_each_minute_however_steadily_it_fails() {
+        let mut failures = Failures::default();
+        let recorded = (0..200).filter(|second| failures.count(at("192.0.2.1"), 1_000 + second));
+        assert_eq!(recorded.collect::<Vec<_>>(), [0, 60, 120, 180]);
     }
 
     #[test]

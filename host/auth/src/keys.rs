@@ -89,7 +89,13 @@ impl IssuerKeys {
             match self.usable(&known, now_s) {
                 Some(keys) if is_enough(&keys) && !known.is_old(now_s) => Wanted::Nothing,
                 // The last attempt failed: nobody waits for the next.
-                Some(keys) if is_enough(&keys) && known.error.is_some() => Wanted::Later,
+                Some(keys) if is_enough(&keys) && known.error.is_some() => {
+                    if known.may_try(now_s) {
+                        Wanted::Later
+                    } else {
+                        Wanted::Nothing
+                    }
+                }
                 _ if known.may_try(now_s) => Wanted::Now,
                 _ => Wanted::Others,
             }
@@ -201,7 +207,10 @@ impl IssuerKeys {
         let response = self.ask(place.clone(), JWKS_BYTES_MAX).await;
         let response = response.map_err(|error| failed(&place, &error))?;
         let keys = KeySet::parse(&response.bytes).map_err(|error| failed(&place, &error))?;
-        Ok(Fetch { keys, max_age_s: response.max_age_s, address })
+        // A file is read again soon: it costs nothing, and says nothing of its age.
+        let is_file = matches!(text.keys, KeySource::File(_));
+        let max_age_s = if is_file { Some(KEYS_AGE_MIN_S) } else { response.max_age_s };
+        Ok(Fetch { keys, max_age_s, address })
     }
 
     /// Reads the issuer's metadata, wherever of its places it is.

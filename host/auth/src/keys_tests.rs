@@ -188,6 +188,10 @@ async fn during_an_outage_nobody_waits() {
     while world.published.asked().len() == before {
         tokio::task::yield_now().await;
     }
+    for _ in 0..100 {
+        world.ask(&later(&world, 0)).await.unwrap();
+    }
+    assert_eq!(world.published.asked().len(), before + 1);
     drop(closed);
 }
 
@@ -276,12 +280,14 @@ async fn requests_say_what_the_configuration_says_of_their_issuer() {
         issuer.ca = Some("/etc/ca.pem".into());
         issuer.timeout = Duration::from_millis(7);
     });
-    world.published.put("/etc/keys.json", jwks(&[world.key.jwk()]));
+    world.published.put_for("/etc/keys.json", jwks(&[world.key.jwk()]), Some(3_600));
     world.ask(&later(&world, 0)).await.unwrap();
     let [request] = &world.published.asked()[..] else { panic!("a file is asked for alone") };
     assert_eq!(request.place, KeyPlace::File("/etc/keys.json".into()));
     assert!(request.private && request.ca.is_some() && request.bytes_max == 256 << 10);
     assert_eq!(request.timeout, Duration::from_millis(7));
+    world.ask(&later(&world, 60)).await.unwrap();
+    assert_eq!(world.published.asked().len(), 2, "a file is read each minute");
     let world = World::with(|issuer| issuer.keys = KeySource::Url(Url::parse(JWKS).unwrap()));
     world.ask(&later(&world, 0)).await.unwrap();
     assert_eq!(world.published.addresses(), [JWKS], "without metadata");
