@@ -21,6 +21,8 @@ enum What {
     Proofs,
     /// A test with a number of cases. Its output is the summary.
     Test(&'static str, u32),
+    /// A test of one crate, by its package, with a number of cases.
+    Unit(&'static str, &'static str, u32),
     /// A test that uses an external program, named by a variable.
     Beside(&'static str, u32, &'static Program),
 }
@@ -38,7 +40,7 @@ const CHROMIUM: Program = Program {
     packages: Packages::Debian { names: &["chromium"], files: &["/usr/bin/chromium"] },
 };
 
-const SOAKS: [Soak; 11] = [
+const SOAKS: [Soak; 12] = [
     Soak { name: "optimised-demo", what: What::Demo },
     Soak { name: "proofs", what: What::Proofs },
     Soak {
@@ -71,6 +73,14 @@ const SOAKS: [Soak; 11] = [
         what: What::Test("what_fuzzing_kept_and_chance_changes_of_it_neither_panic_nor_go_on", 6_000),
     },
     Soak {
+        name: "tokens",
+        what: What::Unit(
+            "toolgate-auth",
+            "what_is_accepted_here_another_reader_accepts_too_and_good_tokens_are_accepted",
+            1_000_000,
+        ),
+    },
+    Soak {
         name: "browser",
         what: What::Beside(
             "a_page_of_a_named_origin_calls_from_a_real_browser_and_one_of_another_origin_does_not",
@@ -99,7 +109,7 @@ fn chosen(names: &[&str]) -> Outcome<Vec<&'static Soak>> {
 
 fn soak(wanted: &[&Soak], steps: &mut Steps) -> Outcome<()> {
     let mut program = None;
-    if wanted.iter().any(|soak| !matches!(soak.what, What::Demo | What::Proofs)) {
+    if wanted.iter().any(|soak| !matches!(soak.what, What::Demo | What::Proofs | What::Unit(..))) {
         program = steps.run("build", || {
             let program = shell::build_toolgate(Build::Tests)?;
             guests::build(guests::toolchain()?, &program)?;
@@ -110,6 +120,7 @@ fn soak(wanted: &[&Soak], steps: &mut Steps) -> Outcome<()> {
         steps.run(soak.name, || match (&soak.what, &program) {
             (What::Demo, _) => demo::run(demo::Until::OneCall, Build::Release).map(drop),
             (What::Proofs, _) => proofs(),
+            (What::Unit(package, name, cases), _) => unit(package, name, *cases),
             (What::Test(name, cases), Some(program)) => test(name, *cases, program, None),
             (What::Beside(name, cases, other), Some(program)) => match other.packages.install(soak.name)? {
                 Some(_) => test(name, *cases, program, Some(other)),
@@ -128,6 +139,12 @@ fn proofs() -> Outcome<()> {
     shell::run(proofs.args(["test", "--locked", "--package", "toolgate-proofs", "--features", "acting"]))
 }
 
+fn unit(package: &str, name: &str, cases: u32) -> Outcome<()> {
+    let mut test = shell::cargo();
+    test.args(["test", "--locked", "--release", "--package", package, "--lib", "--", "--nocapture", name]);
+    shell::run(test.env("TOOLGATE_CASES", cases.to_string()))
+}
+
 fn test(name: &str, cases: u32, program: &Path, other: Option<&Program>) -> Outcome<()> {
     let mut test = shell::cargo();
     test.args(["test", "--locked", "--workspace", "--test", "it", "--", "--nocapture", name]);
@@ -144,9 +161,11 @@ mod tests {
 
     #[test]
     fn each_soak_has_a_name_of_its_own_and_a_test_that_is_there_and_counts() {
-        let sources = crate::tidy::texts("tests/it");
+        let sources = [crate::tidy::texts("tests/it"), crate::tidy::texts("host")].concat();
         for soak in &SOAKS {
-            let (What::Test(name, _) | What::Beside(name, ..)) = soak.what else { continue };
+            let (What::Test(name, _) | What::Beside(name, ..) | What::Unit(_, name, _)) = soak.what else {
+                continue;
+            };
             let found = sources.iter().any(|source| {
                 source.contains(&format!("fn {name}()")) && source.contains("\"TOOLGATE_CASES\"")
             });

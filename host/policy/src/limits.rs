@@ -1,6 +1,7 @@
 //! Every bound, with default, ceiling and reason: calls in [`call`], lifted values in [`lift`], HTTP connections in
-//! [`http`], the store in [`keyvalue`], loading in [`load`], the wire in [`wire`]. No other file has a bound.
+//! [`http`], credentials in [`auth`], the store in [`keyvalue`], loading in [`load`], the wire in [`wire`]. No other file has a bound.
 
+pub mod auth;
 pub mod call;
 pub mod http;
 pub mod keyvalue;

@@ -7,7 +7,9 @@
 pub mod anchor;
 pub mod bundle;
 pub mod choose;
+pub mod constant_time;
 mod envelope;
+pub mod jws;
 pub mod key;
 pub mod key_file;
 pub mod keyless;
@@ -16,6 +18,7 @@ pub mod mac;
 pub mod minisign;
 pub mod minisign_key;
 pub mod name;
+pub mod random;
 pub mod sign;
 pub mod ssh;
 pub mod trust;
