@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use toolgate_policy::limits::auth::{API_KEY_DAYS, API_KEYS_MAX};
-use toolgate_policy::principal::{API_KEY_ISSUER, Identity, IdentityKind};
+use toolgate_policy::principal::{API_KEY_ISSUER, CallerIdentity, IdentityKind};
 use toolgate_policy::{Digest, InvalidValueError};
 use toolgate_signature::constant_time::is_equal;
 use toolgate_signature::random;
@@ -147,7 +147,7 @@ impl ApiKeys {
 
 /// The holder of a key that was verified.
 fn holder(row: &Arc<ApiKeyRow>, hierarchy: &Arc<ScopeHierarchy>) -> Authenticated {
-    let identity = Identity {
+    let identity = CallerIdentity {
         kind: IdentityKind::Service,
         issuer: API_KEY_ISSUER.to_owned(),
         subject: row.name.clone(),

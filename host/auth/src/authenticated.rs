@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use toolgate_policy::principal::{Identity, Principal};
+use toolgate_policy::principal::{CallerIdentity, Principal};
 use toolgate_policy::{Digest, digest};
 
 use super::apikey_row::ApiKeyRow;
@@ -69,7 +69,7 @@ pub(crate) enum ProofKind {
     clippy::disallowed_methods,
     reason = "its credential was verified: only the callers of this function do that"
 )]
-pub(crate) fn principal(identity: Identity) -> Principal {
+pub(crate) fn principal(identity: CallerIdentity) -> Principal {
     Principal::identified(identity)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use toolgate_base::json::Json;
 use toolgate_policy::limits::auth::{ACTORS_MAX, GROUPS_MAX, SCOPES_MAX};
-use toolgate_policy::principal::{Identity, IdentityKind, Tenant};
+use toolgate_policy::principal::{CallerIdentity, IdentityKind, Tenant};
 
 use super::claims::{TokenClaims, checked_name, strings, wrong};
 use super::explain::{AuthError, AuthStep, StepLog};
@@ -28,7 +28,7 @@ pub(crate) fn read(
     issuer: &IssuerSpec,
     hierarchy: &ScopeHierarchy,
     log: &mut StepLog,
-) -> Result<Identity, AuthError> {
+) -> Result<CallerIdentity, AuthError> {
     let profile = issuer.text().profile;
     let subject = claims.name(STEP, "sub")?.ok_or_else(|| {
         refuse("there is no `sub`").with_remedy("let the issuer put `sub` into access tokens")
@@ -56,7 +56,7 @@ pub(crate) fn read(
     log.pass(AuthStep::Confirmation, || "it is bound to nothing".to_owned());
     let tenant = tenant(claims, issuer)?;
     log.pass(AuthStep::Tenant, || tenant.to_string());
-    Ok(Identity {
+    Ok(CallerIdentity {
         kind,
         issuer: issuer.id().to_owned(),
         subject: subject.to_owned(),

@@ -3,7 +3,7 @@
 //! believed before its signature.
 
 use toolgate_policy::limits::auth::{AUDIENCES_MAX, KEYS_TRIED_MAX};
-use toolgate_policy::principal::Identity;
+use toolgate_policy::principal::CallerIdentity;
 use toolgate_policy::{Digest, redact::printable};
 use toolgate_signature::jws::{self, JwsAlgorithm};
 
@@ -25,7 +25,7 @@ pub(crate) struct Candidate<'t> {
 /// A verified token.
 pub(crate) struct Verified {
     /// Holder.
-    pub(crate) identity: Identity,
+    pub(crate) identity: CallerIdentity,
     /// Second since 1970 at which it stops counting.
     pub(crate) expires_s: u64,
     /// Fingerprint of the key that signed it.

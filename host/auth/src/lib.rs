@@ -26,6 +26,7 @@ pub mod issuer;
 pub mod jwks;
 mod jwt;
 pub mod keys;
+pub mod local;
 pub mod profile;
 pub mod scope;
 mod settings;

@@ -20,7 +20,7 @@ use crate::fetch::{KeyFetch, KeyFetchError, KeyPlace, KeyRequest, KeyResponse};
 use crate::issuer::{IssuerSpec, IssuerText};
 use crate::scope::ScopeHierarchy;
 use crate::{AuthError, AuthSettings, AuthStep, Authenticated, Authenticator};
-use toolgate_policy::principal::{Identity, IdentityKind, Tenant};
+use toolgate_policy::principal::{CallerIdentity, IdentityKind, Tenant};
 
 pub(crate) const ISSUER: &str = "https://id.example/realms/corp";
 pub(crate) const METADATA: &str = "https://id.example/.well-known/oauth-authorization-server/realms/corp";
@@ -243,7 +243,7 @@ pub(crate) fn keys(rows: Vec<ApiKeyRow>) -> ApiKeys {
 
 /// A holder made up.
 pub(crate) fn authenticated() -> Authenticated {
-    let identity = Identity {
+    let identity = CallerIdentity {
         kind: IdentityKind::User,
         issuer: "corp".to_owned(),
         subject: "alice".to_owned(),

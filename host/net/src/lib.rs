@@ -5,5 +5,6 @@
 #![warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 
 pub mod egress;
+pub mod published;
 pub mod remote;
 pub mod socket;

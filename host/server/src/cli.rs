@@ -1,10 +1,12 @@
 //! The command line: one file for each command. Arguments and exit codes are a stable contract.
 
+mod apikey;
 mod bundle;
 mod call;
 mod check;
 mod component;
 mod connect;
+mod edit;
 mod exit;
 mod explain;
 mod init;
@@ -70,6 +72,9 @@ enum Command {
     /// Generate signing keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Make, list and revoke API keys of callers
+    #[command(subcommand)]
+    Apikey(apikey::Command),
     /// Write descriptions and other metadata into a component
     Pack(pack::Args),
     /// Sign a component
@@ -134,6 +139,7 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Learn(args) => learn::run(&args),
         Command::Plugin(command) => plugin::run(&command),
         Command::Key(command) => key::run(&command),
+        Command::Apikey(command) => apikey::run(&command),
         Command::Pack(args) => pack::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Verify(args) => verify::run(&args),

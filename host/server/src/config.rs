@@ -1,6 +1,8 @@
 //! `toolgate.toml` and the files it names, read and checked completely before anything is bound, fetched or compiled.
 //! All errors are reported at once, with file, line, key and remedy. The result is valid.
 
+mod api_keys;
+mod auth;
 mod grant;
 mod guarded;
 mod modes;
@@ -21,6 +23,8 @@ use toolgate_policy::limits::call::{CallLimit, CallLimits};
 use toolgate_runtime::spec::{Approvals, Spec};
 use toolgate_signature::trust::TrustSpec;
 
+pub(crate) use api_keys::read_text as read_api_keys;
+pub(crate) use auth::{AuthConfig, StepUp};
 pub(crate) use problem::ConfigError;
 pub(crate) use server::{ServerConfig, WireLimits, check_listen};
 pub(crate) use source::{docker, oci};
@@ -32,6 +36,8 @@ use reader::{Document, Section};
 pub(crate) struct Config {
     /// The server's own part.
     pub(crate) server: ServerConfig,
+    /// Authentication of callers, if they must say who they are.
+    pub(crate) auth: Option<AuthConfig>,
     /// Path of the state directory.
     pub(crate) state: PathBuf,
     /// Plugins to serve, and the policy for them.
@@ -125,6 +131,9 @@ fn read(
 ) -> Option<Config> {
     let root = document.root();
     let server = server::read(root.section("server"));
+    let mut files = Vec::new();
+    let tenants = auth::read_tenants(&root);
+    let auth = auth::read(document, &root, server.public_url.as_deref(), &tenants, &mut files);
     let state_dir = state_dir(document, &root);
     let secrets = secret::read(document, &root);
     let defaults = root.section("defaults").map(|defaults| {
@@ -153,12 +162,13 @@ fn read(
         folders,
     };
     let keys = trust.keys;
-    let mut files = keys.clone();
+    files.extend(keys.iter().cloned());
     files.push(document.path.clone());
     files.extend(lock.as_ref().map(|lock| lock.path.clone()));
     files.extend(secrets.files);
     Some(Config {
         server,
+        auth,
         state: state_dir,
         spec,
         lock,
@@ -175,6 +185,14 @@ fn read(
 /// A sentence with the fault and the remedy.
 pub(crate) fn read_key(path: &Path) -> Result<zeroize::Zeroizing<String>, String> {
     modes::read(path, toolgate_policy::limits::load::CONFIG_BYTES_MAX, modes::FileKind::Secret)
+}
+
+/// Reads a text that need not be secret, from a file that only its owner may write to.
+///
+/// # Errors
+/// A sentence with the fault and the remedy.
+pub(crate) fn read_public(path: &Path, bytes_max: u64) -> Result<String, String> {
+    modes::read_text(path, bytes_max, modes::FileKind::Policy)
 }
 
 /// Reads `[defaults.limits]`, or `[plugin.limits]` over `defaults`.

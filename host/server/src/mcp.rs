@@ -38,6 +38,7 @@ use toolgate_runtime::call::request::Request;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::quota::Quota;
 
+use crate::auth::Auth;
 use crate::notices::Notices;
 use catalog::Catalog;
 use inbound::inbound;
@@ -47,6 +48,8 @@ use inbound::inbound;
 pub(crate) struct Handler {
     /// Gate through which calls are made.
     pub(crate) gate: Gate,
+    /// Authentication, if callers must say who they are.
+    auth: Option<Arc<Auth>>,
     stopping: CancellationToken,
     catalog: Arc<Catalog>,
     /// Quota for large answers that wait to be written.
@@ -60,21 +63,28 @@ const LIST_TTL_MS: u64 = 5_000;
 
 impl Handler {
     /// Creates a handler. `stopping` ends subscription streams; `answers` bounds answers that wait to be written.
-    pub(crate) fn new(gate: Gate, stopping: CancellationToken, answers: Arc<Quota>) -> Self {
-        Self { gate, stopping, catalog: Arc::default(), answers, notices: Arc::default() }
+    pub(crate) fn new(
+        gate: Gate,
+        auth: Option<Arc<Auth>>,
+        stopping: CancellationToken,
+        answers: Arc<Quota>,
+    ) -> Self {
+        Self { gate, auth, stopping, catalog: Arc::default(), answers, notices: Arc::default() }
     }
 
     /// Whether calls are accepted, with the names of plugins that do not serve, and nothing else about them.
     pub(crate) fn readiness(&self) -> (bool, serde_json::Value) {
         let report = self.gate.reconciler.status().borrow().clone();
         let audit = self.gate.is_ready();
-        let ready = !self.stopping.is_cancelled() && audit && !report.starting;
+        let issuers = self.auth.as_ref().map(|auth| auth.unready()).unwrap_or_default();
+        let ready = !self.stopping.is_cancelled() && audit && !report.starting && issuers.is_empty();
         let awaited: Vec<&str> = report.awaited().map(PluginName::as_str).collect();
         let refused = report.refused().filter(|(_, _, instead)| instead.is_none());
         let refused: Vec<&str> = refused.map(|(name, ..)| name.as_str()).collect();
         let answer = serde_json::json!({
             "ready": ready,
             "audit": audit,
+            "issuers": issuers,
             "plugins": { "awaited": awaited, "refused": refused },
             "folder_problems": report.folders.len(),
         });

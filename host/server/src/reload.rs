@@ -20,7 +20,8 @@ use toolgate_runtime::gate::Gate;
 use toolgate_runtime::load::source;
 use toolgate_state::audit::Event;
 
-use crate::config::{Config, ServerConfig, load_revoked, load_trust};
+use crate::auth::Auth;
+use crate::config::{AuthConfig, Config, ServerConfig, load_revoked, load_trust};
 use older::Older;
 use remapped::Remapped;
 use stamps::{Stamp, Stamps, stamps};
@@ -42,6 +43,8 @@ pub(crate) struct Reload {
     gate: Gate,
     config: PathBuf,
     takes: Takes,
+    /// Authentication, if callers must say who they are, and the configuration of it in force.
+    auth: Option<(Arc<Auth>, Arc<Mutex<AuthConfig>>)>,
     /// Settings that need a restart, as of the start.
     started: Arc<(ServerConfig, PathBuf)>,
     watched: Arc<Mutex<Watched>>,
@@ -58,6 +61,8 @@ struct Watched {
     /// The lock, if approvals are required.
     lock: Option<PathBuf>,
     files: Vec<PathBuf>,
+    /// Files about callers, whose changes are taken whatever the configuration says about watching.
+    of_callers: Vec<PathBuf>,
     /// State of the files when they were read.
     read: Stamps,
 }
@@ -66,22 +71,44 @@ impl Watched {
     fn of(config: &Config, read: Stamps) -> Self {
         let (policy, keys) = (config.policy.clone(), config.keys.clone());
         let lock = config.lock.as_ref().map(|lock| lock.path.clone());
-        Self { policy, keys, lock, files: watched(config), read }
+        let of_callers = config.auth.iter().filter_map(|auth| auth.keys.clone()).collect();
+        Self { policy, keys, lock, files: watched(config), of_callers, read }
     }
 
     /// Stamps of the trust policy and its keys.
     fn of_trust(&self, all: &Stamps) -> Vec<Option<Stamp>> {
         [&self.policy].into_iter().chain(&self.keys).map(|path| all.file(path)).collect()
     }
+
+    /// Stamps of the files about callers.
+    fn of_callers(&self, all: &Stamps) -> Vec<Option<Stamp>> {
+        self.of_callers.iter().map(|path| all.file(path)).collect()
+    }
 }
 
 impl Reload {
     /// A reloader for a server started with `config`, read from `path`.
-    pub(crate) fn new(gate: Gate, path: PathBuf, config: &Config, takes: Takes) -> Self {
+    pub(crate) fn new(
+        gate: Gate,
+        path: PathBuf,
+        config: &Config,
+        auth: Option<Arc<Auth>>,
+        takes: Takes,
+    ) -> Self {
         let read = stamps(&watched(config), &config.policy);
         let watched = Arc::new(Mutex::new(Watched::of(config, read)));
         let started = Arc::new((config.server.clone(), config.state.clone()));
-        Self { gate, config: path, takes, started, watched, wanted: Arc::default(), runs: Arc::default() }
+        let auth = auth.zip(config.auth.clone()).map(|(auth, config)| (auth, Arc::new(Mutex::new(config))));
+        Self {
+            gate,
+            config: path,
+            takes,
+            auth,
+            started,
+            watched,
+            wanted: Arc::default(),
+            runs: Arc::default(),
+        }
     }
 
     /// Reloads on every SIGHUP, and on changes.
@@ -135,12 +162,13 @@ impl Reload {
         turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut before = self.looked(|watched| watched.read.clone());
         let mut trusted = self.looked(|watched| watched.of_trust(&before));
+        let mut callers = self.looked(|watched| watched.of_callers(&before));
         let (mut crowded, mut older) = (BTreeSet::new(), Older::default());
         loop {
             turn.tick().await;
             let (policy, mut files) = self.looked(|watched| (watched.policy.clone(), watched.files.clone()));
             if self.takes != Takes::Changes {
-                files.clear();
+                files = self.looked(|watched| watched.of_callers.clone());
             }
             let Ok((now, newer)) = spawn_blocking({
                 let (policy, gate) = (policy.clone(), self.gate.clone());
@@ -162,7 +190,13 @@ impl Reload {
             // A changed file is read only after it has been stable for one interval.
             let settled = now == before;
             let trust = self.looked(|watched| (watched.of_trust(&now), watched.of_trust(&before)));
+            let of_callers = self.looked(|watched| (watched.of_callers(&now), watched.of_callers(&before)));
             before = now;
+            if of_callers.0 == of_callers.1 && of_callers.0 != callers {
+                callers = of_callers.0;
+                let this = self.clone();
+                done(spawn_blocking(move || this.take_callers()).await);
+            }
             if self.takes != Takes::Changes {
                 continue;
             }
@@ -190,6 +224,39 @@ impl Reload {
         // At once, even while a load is running.
         drop(self.take_trust());
         self.wanted.notify_one();
+    }
+
+    /// Applies the files about callers only, all of them or none.
+    fn take_callers(&self) {
+        let Some((auth, config)) = &self.auth else { return };
+        let mut config = config.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = config.reread().map_err(|problems| problems.to_string());
+        let taken =
+            taken.and_then(|next| auth.replace(next.clone()).map_err(|error| error.why).map(|()| next));
+        match taken {
+            Ok(next) => {
+                *config = next;
+                tracing::info!("the API keys were read again");
+            }
+            Err(why) => tracing::error!("the API keys cannot be used; those before go on: {why}"),
+        }
+    }
+
+    /// Applies `[auth]` of a whole configuration.
+    fn take_auth(&self, next: Option<&AuthConfig>) {
+        match (&self.auth, next) {
+            (Some((auth, config)), Some(next)) => {
+                let mut config = config.lock().unwrap_or_else(PoisonError::into_inner);
+                match auth.replace(next.clone()) {
+                    Ok(()) => *config = next.clone(),
+                    Err(error) => tracing::error!("[auth] cannot be used; it is as before: {}", error.why),
+                }
+            }
+            (None, None) => {}
+            (Some(_), None) | (None, Some(_)) => {
+                tracing::warn!("[auth] was added or removed since the start; that takes a restart");
+            }
+        }
     }
 
     /// Applies the trust policy only: its revocations, even if the rest is invalid, and then what it does not trust.
@@ -229,6 +296,7 @@ impl Reload {
                         "[server] or [state] is not as it was at the start; what they say takes a restart"
                     );
                 }
+                self.take_auth(config.auth.as_ref());
                 let report = self.gate.reload(&config.spec);
                 report.log();
                 let refused = report.problem.is_some().then(|| config.spec.trust.policy.version());

@@ -101,6 +101,15 @@ pub enum Event<'a> {
         /// Duration of the hold; none when it works again.
         seconds: Option<u64>,
     },
+    /// A credential was refused; the first of its source in a minute.
+    AuthFailed {
+        /// The step that failed, a word.
+        reason: &'a str,
+        /// The configured issuer that was meant, if one was.
+        issuer: Option<&'a str>,
+        /// Address that it came from.
+        source: &'a str,
+    },
     /// Rollback protection got its present file format. Earlier contents of this version could not be compared.
     SeenUpgraded {
         /// Version of the policy in force.
@@ -196,6 +205,9 @@ impl Recorder {
                 let caller = caller.map(|caller| printable(caller, 200));
                 let fields = json!({ "plugin": plugin, "tenant": tenant, "scope": scope, "caller": caller, "seconds": seconds });
                 (name, fields)
+            }
+            Event::AuthFailed { reason, issuer, source } => {
+                ("auth-failed", json!({ "reason": reason, "issuer": issuer, "source": source }))
             }
             Event::SeenUpgraded { version } => ("trust-seen-upgraded", json!({ "version": version })),
             Event::LockWentBack { plugin, from, to } => {

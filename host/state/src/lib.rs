@@ -8,6 +8,7 @@ mod access;
 pub mod audit;
 pub mod blobs;
 pub mod file_lock;
+pub mod key_uses;
 pub mod keyvalue;
 pub mod lockfile;
 pub mod owner;

@@ -41,6 +41,9 @@ pub const CLOCK_SKEW_S: Limit = Limit {
 /// Issuers in the configuration. Each has keys in memory and is asked every ten minutes.
 pub const ISSUERS_MAX: usize = 64;
 
+/// Tenants of one server: each has stores and counters of its own.
+pub const TENANTS_MAX: usize = 256;
+
 /// Time for one request to an issuer, in milliseconds.
 pub const ISSUER_TIMEOUT_MS: Limit =
     Limit { name: "timeout_ms", default: 5_000, ceiling: 30_000, reason: "a client waits meanwhile" };

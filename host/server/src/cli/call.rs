@@ -15,7 +15,7 @@ use toolgate_state::audit::record::Closed;
 
 use super::exit::Exit;
 use super::{ConfigArg, newest, output, serve};
-use crate::auth::local;
+use crate::auth;
 use crate::config::Config;
 use crate::mcp::content;
 
@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     }
     let runtime = runtime()?;
     let interrupt = Interrupt::default();
-    let request = Request::new(local::parent(), args.tool.as_str(), arguments, interrupt.clone());
+    let request = Request::new(auth::parent(), args.tool.as_str(), arguments, interrupt.clone());
     let request = Request { is_local: true, ..request };
     let closed = runtime.block_on(until_ctrl_c(&gate, request, &interrupt));
     tell(args, closed.into_inner())

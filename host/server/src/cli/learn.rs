@@ -23,7 +23,7 @@ use toolgate_runtime::spec::Approvals;
 use super::exit::Exit;
 use super::explain::find;
 use super::{ConfigArg, call, newest, output, serve};
-use crate::auth::local;
+use crate::auth;
 use crate::config::Config;
 
 /// Arguments of `learn`.
@@ -155,7 +155,7 @@ fn listen(args: &Args, gate: &Gate, arguments: &Json) -> Result<Observed, Exit> 
     let mut observed = Observed::default();
     for number in 1..=args.times {
         let interrupt = Interrupt::default();
-        let request = Request::new(local::parent(), args.tool.as_str(), arguments.clone(), interrupt.clone());
+        let request = Request::new(auth::parent(), args.tool.as_str(), arguments.clone(), interrupt.clone());
         let request = Request { learning: true, is_local: true, ..request };
         let closed = runtime.block_on(call::until_ctrl_c(gate, request, &interrupt));
         let (attempts, not_listed) = closed.attempts();

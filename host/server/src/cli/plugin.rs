@@ -5,7 +5,6 @@ mod add;
 mod approve;
 mod brief;
 mod compare;
-mod edit;
 mod list;
 mod memory;
 mod remove;
@@ -113,7 +112,7 @@ pub(super) fn agreed(question: &str) -> Result<bool, Exit> {
 }
 
 /// The approver: as given, else user and machine.
-fn who(by: Option<&String>) -> Result<String, Exit> {
+pub(super) fn who(by: Option<&String>) -> Result<String, Exit> {
     const CHARS_MAX: usize = 200;
     let by = match by {
         Some(by) => by.clone(),

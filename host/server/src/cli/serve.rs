@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -16,7 +17,7 @@ use toolgate_state::audit::Event;
 use super::exit::Exit;
 use super::progress::{self, Bars};
 use super::{ConfigArg, newest};
-use crate::auth::local;
+use crate::auth::{self, Auth};
 use crate::config::{Config, check_listen};
 use crate::mcp::Handler;
 use crate::reload::{Reload, Takes};
@@ -127,18 +128,22 @@ async fn serve(args: &Args, config: &Config, gate: Gate, awaited: bool) -> Resul
         (false, true) => Takes::Changes,
         (false, false) => Takes::Signals,
     };
-    let reload = Reload::new(gate.clone(), args.config.config.clone(), config, takes);
+    let authenticated = authentication(config)?;
+    let reload = Reload::new(gate.clone(), args.config.config.clone(), config, authenticated.clone(), takes);
     reload.start().map_err(|error| Exit::host(&error))?;
     let wire = &config.server.wire;
     let answers = Quota::new(wire.answers_bytes_max, wire.peer_percent);
-    let handler = Handler::new(gate.clone(), stop.clone(), answers);
+    let handler = Handler::new(gate.clone(), authenticated.clone(), stop.clone(), answers);
     // Cancelled when all calls have ended: the last answers are sent, then connections are closed.
     let hang_up = CancellationToken::new();
     let http = match (args.stdio, args.listen) {
         (true, None) => None,
         (_, listen) => {
             let address = listen.unwrap_or(config.server.listen);
-            Some(listen_at(address, config, handler.clone(), stop.clone(), hang_up.clone()).await?)
+            Some(
+                listen_at(address, config, authenticated, handler.clone(), stop.clone(), hang_up.clone())
+                    .await?,
+            )
         }
     };
     gate.record(&Event::Process { what: "started" });
@@ -147,7 +152,7 @@ async fn serve(args: &Args, config: &Config, gate: Gate, awaited: bool) -> Resul
     let hung_up = CancellationToken::new();
     let conversation = if args.stdio {
         let transport =
-            Stdio::take(local::parent(), wire, gate.large()).map_err(|error| Exit::host(&error))?;
+            Stdio::take(auth::parent(), wire, gate.large()).map_err(|error| Exit::host(&error))?;
         let (stop, hang_up, hung_up) = (stop.clone(), hang_up.clone(), hung_up.clone());
         Some(tokio::spawn(async move {
             transport.converse(handler, hang_up).await;
@@ -178,9 +183,20 @@ async fn serve(args: &Args, config: &Config, gate: Gate, awaited: bool) -> Resul
     }
 }
 
+/// Authentication by `[auth]`, if there is one, which fetches keys from now on.
+fn authentication(config: &Config) -> Result<Option<Arc<Auth>>, Exit> {
+    let Some(auth) = &config.auth else { return Ok(None) };
+    let auth = Auth::new(auth.clone(), config.server.name_servers.clone());
+    let auth = Arc::new(auth.map_err(|error| Exit::host(&std::io::Error::other(error.why)))?);
+    let state = StateDir::open(&config.state).map_err(|error| Exit::host(&error))?;
+    tokio::spawn(Arc::clone(&auth).keep_fresh(state));
+    Ok(Some(auth))
+}
+
 async fn listen_at(
     address: SocketAddr,
     config: &Config,
+    auth: Option<Arc<Auth>>,
     handler: Handler,
     stop: CancellationToken,
     hang_up: CancellationToken,
@@ -200,7 +216,7 @@ async fn listen_at(
         tracing::warn!("insecure_no_auth: anybody who can reach {bound} may call every tool");
     }
     tracing::info!("serving MCP at http://{bound}/mcp");
-    let server = HttpServer::new(&config.server, handler);
+    let server = HttpServer::new(&config.server, auth, handler);
     Ok(tokio::spawn(server.serve(listener, stop, hang_up)))
 }
 

@@ -7,7 +7,7 @@ use toolgate_runtime::snapshot::plugin::Plugin;
 
 use super::exit::Exit;
 use super::{PrintArgs, explain, newest, output, serve};
-use crate::auth::local;
+use crate::auth;
 use crate::config::Config;
 
 /// Characters shown of one line.
@@ -25,7 +25,7 @@ pub(super) fn run(args: &PrintArgs) -> Result<(), Exit> {
         let plugin = serving.plugins().iter().find(|other| other.name().as_str() == plugin);
         plugin.map(|plugin| touched(plugin)).unwrap_or_default()
     };
-    let tools = gate.now().list(&local::parent());
+    let tools = gate.now().list(&auth::parent());
     if args.json {
         let listed = tools.iter().map(|tool| {
             json!({

@@ -143,6 +143,22 @@ impl<'d> Section<'d> {
         })
     }
 
+    /// All of it as lists of strings under any keys.
+    pub(super) fn lists(&self) -> BTreeMap<String, Vec<String>> {
+        let mut lists = BTreeMap::new();
+        for (key, at) in self.table {
+            let list = match &at.value {
+                Value::Array(list) => list.iter().map(|at| at.value.text()).collect(),
+                _ => None,
+            };
+            match list {
+                Some(list) => drop(lists.insert(key.clone(), list)),
+                None => self.wrong(key, format!("write a list of strings; this is {}", at.value.kind())),
+            }
+        }
+        lists
+    }
+
     /// Number of elements of a list, or of keys of a table.
     pub(super) fn count(&self, key: &'static str) -> Option<usize> {
         self.typed(key, "a list or a table", |value| match value {

@@ -22,6 +22,8 @@ pub(crate) struct ServerConfig {
     pub(crate) listen: SocketAddr,
     /// Names allowed in a `Host` header beside those of this machine.
     pub(crate) allowed_hosts: Vec<String>,
+    /// Address that clients use, if it was written: scheme, host and port.
+    pub(crate) public_url: Option<String>,
     /// Browser origins that may call.
     pub(crate) allowed_origins: Vec<String>,
     /// Serve any peer on the network without authentication.
@@ -115,6 +117,7 @@ impl Default for ServerConfig {
         Self {
             listen: LISTEN,
             allowed_hosts: Vec::new(),
+            public_url: None,
             allowed_origins: Vec::new(),
             insecure_no_auth: false,
             name_servers: Vec::new(),
@@ -147,6 +150,7 @@ pub(super) fn read(section: Option<Section<'_>>) -> ServerConfig {
             section.parsed("listen", listen.parse::<SocketAddr>().map_err(wrong)).unwrap_or(server.listen);
     }
     server.allowed_hosts = section.strings("allowed_hosts").unwrap_or_default();
+    server.public_url = section.string("public_url");
     server.allowed_origins = section.strings("allowed_origins").unwrap_or_default();
     for host in &server.allowed_hosts {
         let checked = check_host(host).map_err(|error| format!("`{host}` is not a host: {error}"));

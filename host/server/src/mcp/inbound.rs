@@ -14,6 +14,7 @@ use toolgate_runtime::quota::Taken;
 use toolgate_runtime::turns::Caller;
 
 use super::splice::Splice;
+use crate::auth::lease::Lease;
 
 /// Context of a message.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub(crate) struct Inbound {
     pub(crate) is_local: bool,
     /// Session that it belongs to, or the conversation over stdio.
     pub(crate) conversation: Option<Arc<Conversation>>,
+    /// Time for which its streams may stay open; without end if there is none.
+    pub(crate) lease: Option<Lease>,
     /// Arguments of a `tools/call`, until they are taken.
     pub(crate) arguments: Arc<Mutex<Option<Arguments>>>,
     /// Place for bytes spliced into the answer, if the transport supports that.
@@ -51,6 +54,7 @@ impl Inbound {
             caller,
             is_local: false,
             conversation,
+            lease: None,
             arguments: Arc::default(),
             splice: None,
             resources: None,
@@ -93,6 +97,14 @@ pub(super) async fn given_up(context: &RequestContext<RoleServer>, inbound: &Inb
     tokio::select! {
         () = context.ct.cancelled() => {}
         Some(()) = over => {}
+    }
+}
+
+/// Waits until the sender's credential counts no more, if it has one.
+pub(super) async fn lapsed(inbound: &Inbound) {
+    match &inbound.lease {
+        Some(lease) => lease.ended().await,
+        None => std::future::pending().await,
     }
 }
 

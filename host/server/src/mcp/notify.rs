@@ -13,7 +13,7 @@ use toolgate_runtime::gate::Gate;
 
 use super::inbound::{self, Conversation, Inbound};
 
-/// Notifies a modern client until it disconnects or the host stops.
+/// Notifies a modern client until it disconnects, its credential counts no more, or the host stops.
 pub(super) async fn modern(
     gate: &Gate,
     context: &SubscriptionContext,
@@ -25,6 +25,7 @@ pub(super) async fn modern(
         tokio::select! {
             () = inbound::given_up(context.request_context(), inbound) => return,
             () = stopping.cancelled() => return,
+            () = inbound::lapsed(inbound) => return,
             changed = changes.changed() => {
                 let delivered = context.accepted().tools_list_changed != Some(true)
                     || context.sink().notify_tool_list_changed().await.is_ok();

@@ -5,9 +5,11 @@ mod accept;
 mod body;
 mod connections;
 mod cors;
+mod leased;
 mod mirrored;
 mod replies;
 mod requests;
+mod sender;
 mod sessions;
 mod watched;
 
@@ -34,6 +36,9 @@ use toolgate_policy::limits::wire::{
 use toolgate_runtime::quota::Quota;
 
 use super::guard::{Guard, Source};
+use toolgate_auth::challenge::METADATA_PATH;
+
+use crate::auth::Auth;
 use crate::config::{ServerConfig, WireLimits};
 use crate::mcp::Handler;
 use crate::notices::{Notices, Trouble};
@@ -53,6 +58,8 @@ struct Inner {
     sessions: Arc<Sessions>,
     guard: Guard,
     handler: Handler,
+    /// Authentication, if callers must say who they are.
+    auth: Option<Arc<Auth>>,
     limits: WireLimits,
     connections: Arc<Connections>,
     requests: Arc<Quota>,
@@ -63,7 +70,7 @@ struct Inner {
 }
 
 impl HttpServer {
-    pub(crate) fn new(config: &ServerConfig, handler: Handler) -> Self {
+    pub(crate) fn new(config: &ServerConfig, auth: Option<Arc<Auth>>, handler: Handler) -> Self {
         let guard = Guard::new(&config.allowed_hosts, &config.allowed_origins);
         let cut = CancellationToken::new();
         let limits = config.wire;
@@ -87,6 +94,7 @@ impl HttpServer {
             guard,
             notices: Arc::clone(&handler.notices),
             handler,
+            auth,
             limits,
             connections,
             requests: quota(limits.requests_max),
@@ -260,6 +268,7 @@ impl HttpServer {
         if is_mcp && let Some(reply) = cors::preflight(request.method(), request.headers(), source) {
             return Err(reply);
         }
+        let is_metadata = is_metadata(request.uri().path());
         Err(match (request.uri().path(), request.method()) {
             ("/healthz", &Method::GET) => plain(StatusCode::OK, "ok\n"),
             ("/readyz", &Method::GET) => {
@@ -267,6 +276,8 @@ impl HttpServer {
                 json(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &answer)
             }
             ("/healthz" | "/readyz", _) => not_allowed("GET", "GET only\n"),
+            (_, &Method::GET | &Method::HEAD) if is_metadata => self.metadata(),
+            _ if is_metadata => not_allowed("GET, HEAD", "GET and HEAD only\n"),
             _ if is_spare => self.busy(Trouble::Connections, &held, Some(request)),
             (_, &Method::POST) if is_mcp => return self.post(request, address, held).await,
             (_, &Method::GET | &Method::DELETE) if is_mcp => return self.other(request, address, held).await,
@@ -274,6 +285,11 @@ impl HttpServer {
             _ => plain(StatusCode::NOT_FOUND, "MCP is served at /mcp\n"),
         })
     }
+}
+
+/// Whether this is a path of the resource's metadata: the root form, or the form with the endpoint's path (RFC 9728 §3.1).
+fn is_metadata(path: &str) -> bool {
+    path.strip_prefix(METADATA_PATH).is_some_and(|rest| rest.is_empty() || rest == "/mcp")
 }
 
 /// Time for writing the answers of the last calls.

@@ -5,8 +5,8 @@ use toolgate_runtime::reconcile::rivals::Rivals;
 use toolgate_state::file_lock::FileLocks;
 
 use super::approve::{self, Saying, Shown};
-use super::edit::TomlEdit;
 use super::{PluginAdmin, agreed, compare, name, save};
+use crate::cli::edit::TomlEdit;
 use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, output};
 use crate::config::Config;

@@ -5,8 +5,8 @@ use std::path::Path;
 use toolgate_base::spec::Source;
 use toolgate_state::file_lock::FileLocks;
 
-use super::edit::TomlEdit;
 use super::{name, save};
+use crate::cli::edit::TomlEdit;
 use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, output};
 use crate::config::{Config, Lock, Roots};

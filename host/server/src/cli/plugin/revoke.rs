@@ -11,9 +11,9 @@ use toolgate_signature::trust::TrustSpec;
 use toolgate_state::file_lock::FileLocks;
 use toolgate_state::lockfile::Entry;
 
-use super::edit::TomlEdit;
 use super::memory::Memory;
 use super::{name, save};
+use crate::cli::edit::TomlEdit;
 use crate::cli::exit::Exit;
 use crate::cli::{ConfigArg, output};
 use crate::config::{Lock, Roots, load_trust_text};

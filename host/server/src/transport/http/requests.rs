@@ -21,10 +21,11 @@ use toolgate_runtime::turns::Caller;
 use super::accept::{self, AcceptedTypes};
 use super::body::{Message, NO_ROOM, Received, Sent, announced, forget, receive};
 use super::connections::{Connection, Phase};
+use super::leased::Leased;
 use super::replies::{Reply, come_back, come_back_to, malformed, plain};
+use super::sender::Sender;
 use super::sessions::{self, InUse, Opened};
 use super::{Body, HttpServer, mirrored};
-use crate::auth::local;
 use crate::mcp::{self, Conversation, Inbound, Splice};
 use crate::notices::Trouble;
 use crate::transport::envelope::{Envelope, Malformed};
@@ -82,19 +83,20 @@ const SESSION: &str = "mcp-session-id";
 const VERSION: &str = "mcp-protocol-version";
 
 impl HttpServer {
-    /// Caller of a request by this principal, and its session.
+    /// Caller of a request by this sender, and its session. A session of another party is none.
     fn caller(
         &self,
-        principal: &Principal,
+        sender: &Sender,
         headers: &HeaderMap,
         held: &RequestResources,
     ) -> (Caller, Option<Arc<Conversation>>) {
         let session = headers.get(SESSION).and_then(|id| id.to_str().ok());
-        let in_use = session.and_then(|id| self.0.sessions.enter(id));
+        let in_use = session.and_then(|id| self.0.sessions.enter(id, &sender.principal));
         let number = in_use.as_ref().map_or(held.answering.0.id, |in_use| in_use.session.number);
         let conversation = in_use.as_ref().map(|in_use| Arc::clone(&in_use.session.conversation));
         held.places()._in_use = in_use;
-        (Caller::new(principal.tenant().clone(), Arc::clone(held.peer()), number), conversation)
+        let tenant = sender.principal.tenant().clone();
+        (Caller::new(tenant, Arc::clone(&sender.peer), number), conversation)
     }
 
     /// Asks the client to retry later, and logs that.
@@ -127,8 +129,10 @@ impl HttpServer {
         if stands_twice(request.headers()).is_some() {
             return Err(plain(StatusCode::BAD_REQUEST, "a header that may stand once appears twice\n"));
         }
-        let principal = local::peer(address.ip());
-        let (caller, conversation) = self.caller(&principal, request.headers(), &held);
+        let place = self.0.requests.take(held.peer(), 1);
+        held.hold(place.map_err(|_| self.busy(Trouble::Requests, &held, None))?);
+        let sender = self.sender(request.headers(), request.uri(), address.ip(), held.peer()).await?;
+        let (caller, conversation) = self.caller(&sender, request.headers(), &held);
         let is_stream = request.method() == Method::GET;
         if is_stream {
             if !AcceptedTypes::of(request.headers()).stream {
@@ -139,8 +143,14 @@ impl HttpServer {
             held.hold(stream.map_err(|_| self.busy(Trouble::Streams, &held, None))?);
         }
         let is_unknown = conversation.is_none();
-        let inbound = Inbound::new(principal, caller, conversation);
         let (mut parts, body) = request.into_parts();
+        if is_unknown && parts.headers.remove(SESSION).is_some() {
+            // Also where it is another party's, of which the library must not know.
+            return Err(plain(StatusCode::NOT_FOUND, "there is no such session\n"));
+        }
+        let lease = sender.lease.clone();
+        let mut inbound = Inbound::new(sender.principal, caller, conversation);
+        inbound.lease = sender.lease;
         let ends_session = parts.method == Method::DELETE;
         parts.extensions.insert(inbound);
         parts.headers.insert(ACCEPT, accept::BOTH);
@@ -156,7 +166,8 @@ impl HttpServer {
         if is_stream && reply.status() == StatusCode::OK {
             held.enter(Phase::Streaming);
         }
-        Ok(reply.map(|body| Sent::new(body, held)))
+        let lease = lease.filter(|_| is_stream);
+        Ok(reply.map(|body| Sent::new(Leased::new(body, lease).boxed(), held)))
     }
 
     /// Handles a POST with a message.
@@ -177,17 +188,27 @@ impl HttpServer {
             let unread = Request::from_parts(parts, body);
             return Err(self.busy(Trouble::Requests, &held, Some(unread)));
         };
-        let principal = local::peer(address.ip());
-        let (caller, conversation) = self.caller(&principal, &parts.headers, &held);
-        let read = self.read(&parts.headers, body, is_spare, (&principal, &caller), &held).await;
+        held.enter(Phase::Answering);
+        let sender = match self.sender(&parts.headers, &parts.uri, address.ip(), held.peer()).await {
+            Ok(sender) => sender,
+            Err(reply) => {
+                let bytes_max = usize::try_from(self.0.limits.body_bytes_max).unwrap_or(usize::MAX);
+                forget(body, &parts.headers, bytes_max);
+                return Err(reply);
+            }
+        };
+        let (caller, conversation) = self.caller(&sender, &parts.headers, &held);
+        let read = self.read(&parts.headers, body, is_spare, (&sender.principal, &caller), &held).await;
         let (envelope, arguments) = match read {
             Ok(read) => read,
             Err(reply) => return Err(accept::in_form(reply, accepted, &Value::Null).await),
         };
         let begins = envelope.is_request && envelope.method.as_deref() == Some("initialize");
-        if begins && conversation.is_none() {
-            // The session has ended, so the client begins a new one.
-            parts.headers.remove(SESSION);
+        if conversation.is_none() && parts.headers.remove(SESSION).is_some() && !begins {
+            // Also where it is another party's, of which the library must not know.
+            let why = "there is no such session; begin one with initialize";
+            let refused = Malformed::invalid(why, envelope.id).with_status(StatusCode::NOT_FOUND);
+            return Err(malformed(&refused));
         }
         let is_stream = envelope.method.as_deref() == Some("subscriptions/listen");
         if is_stream {
@@ -203,7 +224,8 @@ impl HttpServer {
             accepted = accepted.for_stream();
         }
         let splice = Splice::new();
-        let mut inbound = Inbound::new(principal, caller, conversation);
+        let mut inbound = Inbound::new(sender.principal.clone(), caller, conversation);
+        inbound.lease = sender.lease;
         inbound.arguments = Arc::new(Mutex::new(arguments));
         inbound.splice = Some(splice.clone());
         // Held for as long as the request is processed, even if its client is gone.
@@ -211,7 +233,7 @@ impl HttpServer {
         parts.extensions.insert(inbound);
         parts.headers.insert(ACCEPT, accept::BOTH);
         let handing_over = self.0.mcp.handle(Request::from_parts(parts, Full::new(envelope.rest.clone())));
-        let (reply, opened) = sessions::opening(held.peer(), handing_over).await;
+        let (reply, opened) = sessions::opening(&sender.peer, &sender.principal, handing_over).await;
         match opened {
             None | Some(Opened::HadRoom) => {}
             Some(Opened::MadeRoom) => self.0.notices.tell(Trouble::SessionMadeRoom, held.peer()),

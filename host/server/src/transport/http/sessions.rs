@@ -14,6 +14,7 @@ use rmcp::transport::streamable_http_server::session::local::{
     LocalSessionManager, LocalSessionManagerError, SessionConfig,
 };
 use rmcp::transport::streamable_http_server::session::{ServerSseMessage, SessionId, SessionManager};
+use toolgate_policy::Principal;
 use toolgate_policy::limits::wire::STREAM_MESSAGES_MAX;
 use toolgate_runtime::quota::{Quota, QuotaError, Taken};
 
@@ -30,6 +31,8 @@ pub(super) struct Sessions {
 
 /// One session.
 pub(super) struct Session {
+    /// The party that began it. To all others there is no such session.
+    owner: Principal,
     peer: Arc<str>,
     /// Number of the session, distinct from those of connections.
     pub(super) number: u64,
@@ -50,8 +53,9 @@ pub(super) struct InUse {
     pub(super) session: Arc<Session>,
 }
 
-/// Peer of a request that may begin a session, and the result.
+/// Party and peer of a request that may begin a session, and the result.
 struct Opening {
+    owner: Principal,
     peer: Arc<str>,
     opened: Cell<Option<Opened>>,
 }
@@ -147,9 +151,13 @@ impl Sessions {
         }
     }
 
-    /// Begins a request of a session, if the session exists.
-    pub(super) fn enter(&self, id: &str) -> Option<InUse> {
+    /// Begins a request of a session, if the session exists and was begun by the same party, perhaps with another token.
+    pub(super) fn enter(&self, id: &str, party: &Principal) -> Option<InUse> {
         let session = Arc::clone(self.table().get(id)?);
+        if !session.owner.is_same_party(party) {
+            tracing::warn!(owner = %session.owner, %party, "a session is asked for by another party than its own");
+            return None;
+        }
         session.usage().requests += 1;
         Some(InUse { session })
     }
@@ -183,10 +191,14 @@ impl Drop for InUse {
     }
 }
 
-/// Runs a future that may begin a session of this peer, and returns the result. The place is taken only when a session
+/// Runs a future that may begin a session of this party, and returns the result. The place is taken only when a session
 /// begins: a request that is refused, or belongs to an existing session, ends no other one.
-pub(super) async fn opening<T>(peer: &Arc<str>, begins: impl Future<Output = T>) -> (T, Option<Opened>) {
-    let opening = Opening { peer: Arc::clone(peer), opened: Cell::default() };
+pub(super) async fn opening<T>(
+    peer: &Arc<str>,
+    owner: &Principal,
+    begins: impl Future<Output = T>,
+) -> (T, Option<Opened>) {
+    let opening = Opening { owner: owner.clone(), peer: Arc::clone(peer), opened: Cell::default() };
     let both = async {
         let result = begins.await;
         (result, OPENING.with(|opening| opening.opened.get()))
@@ -206,11 +218,12 @@ impl SessionManager for Sessions {
                 Ok((_, true)) => Opened::MadeRoom,
                 Err(_) => Opened::Refused,
             }));
-            open.map(|(place, _)| (Arc::clone(&opening.peer), place))
+            open.map(|(place, _)| (opening.owner.clone(), Arc::clone(&opening.peer), place))
         });
-        let Ok(Ok((peer, place))) = opened else { return Err(SessionsError::NoPlace) };
+        let Ok(Ok((owner, peer, place))) = opened else { return Err(SessionsError::NoPlace) };
         let (id, transport) = self.library.create_session().await?;
         let session = Session {
+            owner,
             peer,
             number: SESSION_BIT | self.numbers.fetch_add(1, Ordering::Relaxed),
             conversation: Arc::default(),
@@ -287,8 +300,12 @@ fn outward(mut sent: ServerSseMessage) -> ServerSseMessage {
 mod tests {
     use super::*;
 
+    fn party() -> Principal {
+        toolgate_auth::local::parent(1)
+    }
+
     async fn begin(sessions: &Sessions, peer: &str) -> Result<SessionId, Option<Opened>> {
-        let (begun, opened) = opening(&peer.into(), sessions.create_session()).await;
+        let (begun, opened) = opening(&peer.into(), &party(), sessions.create_session()).await;
         begun.map(|(id, _)| id).map_err(|_| opened)
     }
 
@@ -300,20 +317,28 @@ mod tests {
         for _ in 0..4 {
             many.push(begin(&sessions, "many").await.unwrap());
         }
-        assert!(sessions.enter(&few).is_some(), "the fourth took the place of its own first");
-        assert!(sessions.enter(&many[0]).is_none());
+        assert!(sessions.enter(&few, &party()).is_some(), "the fourth took the place of its own first");
+        assert!(sessions.enter(&many[0], &party()).is_none());
         // Used after the others were begun.
-        drop(sessions.enter(&many[1]).unwrap());
+        drop(sessions.enter(&many[1], &party()).unwrap());
         begin(&sessions, "third").await.unwrap();
-        assert!(sessions.enter(&few).is_some() && sessions.enter(&many[1]).is_some());
-        assert!(sessions.enter(&many[2]).is_none(), "idle longest");
+        assert!(sessions.enter(&few, &party()).is_some() && sessions.enter(&many[1], &party()).is_some());
+        assert!(sessions.enter(&many[2], &party()).is_none(), "idle longest");
+    }
+
+    #[tokio::test]
+    async fn a_session_is_there_for_the_party_that_began_it_alone() {
+        let sessions = Sessions::new(Quota::new(4, 100), Duration::from_secs(60));
+        let id = begin(&sessions, "a").await.unwrap();
+        assert!(sessions.enter(&id, &party()).is_some());
+        assert!(sessions.enter(&id, &toolgate_auth::local::parent(2)).is_none());
     }
 
     #[tokio::test]
     async fn a_session_that_ends_tells_whoever_waits_in_it_and_gives_its_place_back() {
         let sessions = Sessions::new(Quota::new(1, 100), Duration::from_secs(60));
         let id = begin(&sessions, "a").await.unwrap();
-        let conversation = Arc::clone(&sessions.enter(&id).unwrap().session.conversation);
+        let conversation = Arc::clone(&sessions.enter(&id, &party()).unwrap().session.conversation);
         sessions.close_session(&id).await.unwrap();
         conversation.ended().await;
         assert!(!sessions.has_session(&id).await.unwrap());

@@ -28,6 +28,15 @@ impl TomlEdit {
         Ok(Self { path: path.to_owned(), before, document })
     }
 
+    /// The same for a file that need not be there yet.
+    pub(super) fn open_or_new(path: &Path) -> Result<Self, Exit> {
+        let absent = path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+        if !absent {
+            return Self::open(path);
+        }
+        Ok(Self { path: path.to_owned(), before: String::new(), document: DocumentMut::new() })
+    }
+
     /// The tables of `[[key]]`; `None` if there are none.
     pub(super) fn tables(&mut self, key: &str) -> Result<Option<&mut ArrayOfTables>, Exit> {
         match self.document.get_mut(key) {
@@ -66,12 +75,21 @@ impl TomlEdit {
 
     /// Replaces the file if it still has the text that was read.
     pub(super) fn save(&self, locks: &FileLocks) -> Result<(), Exit> {
+        self.save_as(locks, 0o644)
+    }
+
+    /// The same; a new file has this mode.
+    pub(super) fn save_as(&self, locks: &FileLocks, mode: u32) -> Result<(), Exit> {
         let failed = |error: std::io::Error| {
             Exit::host_failed(format!("{}: not written: {error}", self.path.display()))
         };
-        if std::fs::read_to_string(&self.path).map_err(failed)? != self.before {
+        let present = match std::fs::read_to_string(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            read => read.map_err(failed)?,
+        };
+        if present != self.before {
             return Err(self.changed_meanwhile());
         }
-        locks.replace(&self.path, self.text().as_bytes(), 0o644).map_err(failed)
+        locks.replace(&self.path, self.text().as_bytes(), mode).map_err(failed)
     }
 }
