@@ -243,13 +243,18 @@ pub(crate) fn keys(rows: Vec<ApiKeyRow>) -> ApiKeys {
 
 /// A holder made up.
 pub(crate) fn authenticated() -> Authenticated {
+    authenticated_in(BTreeSet::new())
+}
+
+/// The same with these groups.
+pub(crate) fn authenticated_in(groups: BTreeSet<String>) -> Authenticated {
     let identity = Identity {
         kind: IdentityKind::User,
         issuer: "corp".to_owned(),
         subject: "alice".to_owned(),
         client: None,
         tenant: Tenant::default(),
-        groups: BTreeSet::new(),
+        groups,
         scopes: BTreeSet::new(),
         actors: Vec::new(),
     };
