@@ -36,6 +36,8 @@ async fn keys_are_fetched_for_the_first_token_and_then_every_ten_minutes() {
     assert_eq!(world.published.addresses(), [METADATA, JWKS, JWKS], "the metadata is known");
     world.ask(&later(&world, 3_600)).await.unwrap();
     assert_eq!(world.published.addresses()[3..], [METADATA, JWKS], "for an hour");
+    world.ask(&later(&world, 600)).await.unwrap();
+    assert_eq!(world.published.addresses()[5..], [JWKS], "and then anew");
 }
 
 #[tokio::test]
