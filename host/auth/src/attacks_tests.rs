@@ -87,6 +87,21 @@ async fn row_3_a_signature_of_another_kind_or_form_is_none() {
 }
 
 #[tokio::test]
+async fn row_3_an_algorithm_that_the_issuer_does_not_use_is_refused_though_it_has_a_key_for_it() {
+    let world = World::with(|issuer| issuer.algorithms = vec![JwsAlgorithm::Rs256, JwsAlgorithm::Es384]);
+    assert_eq!(world.refusal(&world.key.token(&claims())).await, Err((401, AuthStep::Algorithm)));
+}
+
+#[tokio::test]
+async fn row_4_a_token_is_by_the_key_that_it_names_and_not_by_another_of_the_issuer() {
+    let (world, other) = (World::new(), TestKey::new("k2"));
+    world.published.put(JWKS, jwks(&[world.key.jwk(), other.jwk()]));
+    assert_eq!(world.refusal(&other.token(&claims())).await, Ok(ALICE.into()));
+    let token = other.sign(&world.key.header().to_string(), &claims().to_string());
+    assert_eq!(world.refusal(&token).await, Err((401, AuthStep::Signature)));
+}
+
+#[tokio::test]
 async fn row_4_a_key_id_is_looked_for_among_the_issuers_keys_and_nowhere_else() {
     let world = World::new();
     for id in [

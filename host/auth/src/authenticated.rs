@@ -64,6 +64,21 @@ pub(crate) enum ProofKind {
     ApiKey(Arc<ApiKeyRow>),
 }
 
+impl Authenticated {
+    /// Memory that a holder takes, in bytes, about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let Some(identity) = self.principal.identity() else { return HOLDER_BYTES };
+        let names = identity.groups.iter().chain(&identity.scopes).chain(&identity.actors);
+        names.map(|name| name.capacity() + NAME_BYTES).sum::<usize>() + HOLDER_BYTES
+    }
+}
+
+/// Memory of a holder without groups, scopes and actors, in bytes.
+const HOLDER_BYTES: usize = 1_024;
+
+/// Memory of a name beside its text, in bytes.
+const NAME_BYTES: usize = 48;
+
 /// Makes the one kind of principal that this crate makes.
 #[expect(
     clippy::disallowed_methods,

@@ -49,6 +49,10 @@ async fn row_46_a_credential_ends_at_its_time_and_when_anything_behind_it_change
     assert_eq!(world.auth.is_current(&holder), Ok(()), "nothing is different");
     world.auth.replace(settings(|issuer| issuer.audiences = vec!["other".to_owned()])).unwrap();
     assert_eq!(world.auth.is_current(&holder), Err(CredentialEnd::Changed));
+    let implies = [("a".to_owned(), ["b".to_owned()].into())].into();
+    let hierarchy = ScopeHierarchy::new(implies).unwrap();
+    world.auth.replace(AuthSettings { hierarchy, ..settings(|_| {}) }).unwrap();
+    assert_eq!(world.auth.is_current(&holder), Err(CredentialEnd::Changed), "other scopes");
     world.auth.replace(AuthSettings::default()).unwrap();
     assert_eq!(world.auth.is_current(&holder), Err(CredentialEnd::Changed));
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use toolgate_policy::Digest;
-use toolgate_policy::limits::auth::{VERIFIED_TOKEN_S, VERIFIED_TOKENS_MAX};
+use toolgate_policy::limits::auth::{VERIFIED_TOKEN_S, VERIFIED_TOKENS_BYTES_MAX, VERIFIED_TOKENS_MAX};
 
 use super::authenticated::Authenticated;
 
@@ -16,6 +16,8 @@ pub(crate) struct VerifiedTokens {
     /// Digests by their last use.
     order: BTreeMap<u64, Digest>,
     uses: u64,
+    /// Memory of all holders.
+    bytes: usize,
 }
 
 struct Remembered {
@@ -31,7 +33,7 @@ impl VerifiedTokens {
         let remembered = self.tokens.get_mut(token)?;
         self.order.remove(&remembered.used);
         if now_s >= remembered.until_s || generation != self.generation {
-            self.tokens.remove(token);
+            self.forget(token);
             return None;
         }
         self.uses += 1;
@@ -52,12 +54,11 @@ impl VerifiedTokens {
         if generation != self.generation {
             return;
         }
-        if let Some(former) = self.tokens.remove(&token) {
-            self.order.remove(&former.used);
-        }
-        while self.tokens.len() >= VERIFIED_TOKENS_MAX {
+        self.forget(&token);
+        self.bytes += authenticated.memory_bytes();
+        while self.tokens.len() >= VERIFIED_TOKENS_MAX || self.bytes > VERIFIED_TOKENS_BYTES_MAX {
             let Some((_, oldest)) = self.order.pop_first() else { break };
-            self.tokens.remove(&oldest);
+            self.forget(&oldest);
         }
         self.uses += 1;
         let until_s = expires_s.min(now_s.saturating_add(VERIFIED_TOKEN_S));
@@ -71,6 +72,14 @@ impl VerifiedTokens {
             self.generation = generation;
             self.tokens.clear();
             self.order.clear();
+            self.bytes = 0;
+        }
+    }
+
+    fn forget(&mut self, token: &Digest) {
+        if let Some(former) = self.tokens.remove(token) {
+            self.order.remove(&former.used);
+            self.bytes = self.bytes.saturating_sub(former.authenticated.memory_bytes());
         }
     }
 }
@@ -78,7 +87,7 @@ impl VerifiedTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::authenticated;
+    use crate::testing::{authenticated, authenticated_in};
 
     fn digest(number: usize) -> Digest {
         Digest::of(&number.to_be_bytes())
@@ -92,7 +101,23 @@ mod tests {
         assert!(cache.get(1, &digest(1), 159).is_some() && cache.get(1, &digest(2), 129).is_some());
         assert!(cache.get(1, &digest(1), 160).is_none() && cache.get(1, &digest(2), 130).is_none());
         assert!(cache.get(1, &digest(1), 100).is_none(), "and is gone then");
-        assert!(cache.tokens.is_empty() && cache.order.is_empty());
+        assert!(cache.tokens.is_empty() && cache.order.is_empty() && cache.bytes == 0);
+    }
+
+    #[test]
+    fn holders_with_many_groups_are_bounded_in_memory() {
+        let mut cache = VerifiedTokens::default();
+        let groups = (0..512).map(|number| format!("corp/{number:0>250}")).collect();
+        let holder = authenticated_in(groups);
+        assert!(holder.memory_bytes() > 512 * 250);
+        for number in 0..1_000 {
+            cache.put((0, 0), digest(number), holder.clone(), (1_000, 100));
+        }
+        assert_eq!(cache.tokens.len(), VERIFIED_TOKENS_BYTES_MAX / holder.memory_bytes());
+        assert_eq!(cache.bytes, cache.tokens.len() * holder.memory_bytes());
+        assert!(cache.get(0, &digest(999), 100).is_some());
+        cache.begin(1);
+        assert_eq!(cache.bytes, 0);
     }
 
     #[test]

@@ -126,6 +126,14 @@ async fn a_claim_of_the_wrong_type_is_never_absent() {
 }
 
 #[tokio::test]
+async fn a_token_has_a_limited_number_of_scopes() {
+    let world = World::new();
+    let scopes = |count: usize| (0..count).map(|number| format!("s{number}")).collect::<Vec<_>>().join(" ");
+    assert_eq!(with_claims(&world, json!({ "scope": scopes(128) })).await, Ok(ALICE.into()));
+    assert_eq!(with_claims(&world, json!({ "scope": scopes(129) })).await, Err((401, AuthStep::Identity)));
+}
+
+#[tokio::test]
 async fn row_15_deep_wide_and_long_tokens_are_refused_at_once() {
     let world = World::new();
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(5_000), "]".repeat(5_000));
@@ -191,6 +199,12 @@ async fn row_43_groups_that_were_left_out_or_are_too_many_are_refused_and_none_i
         assert_eq!((error.failure.status(), error.reason), (401, "group-overage"));
         assert!(error.remedy.is_some());
     }
+    let roles = World::with(|issuer| issuer.groups = Some("roles".to_owned()));
+    for name in ["roles", "groups"] {
+        let error = with_claims(&roles, json!({ "_claim_names": { name: "src1" } })).await;
+        assert_eq!(error, Err((401, AuthStep::Identity)), "{name}");
+    }
+    assert_eq!(with_claims(&roles, json!({ "_claim_names": { "address": "src1" } })).await, Ok(ALICE.into()));
     let token = world.key.token(&claims_with(json!({ "groups": ["apikey/build", "other/staff"] })));
     let holder = world.ask(&token).await.unwrap();
     assert!(holder.principal.identity().unwrap().groups.iter().eq(["corp/apikey/build", "corp/other/staff"]));

@@ -124,7 +124,7 @@ impl IssuerKeys {
             known.keys.is_none() || known.is_old(now_s)
         };
         if is_due {
-            Arc::clone(self).fetch_if_due(now_s).await;
+            drop(tokio::spawn(Arc::clone(self).fetch_if_due(now_s)).await);
         }
     }
 
@@ -154,10 +154,11 @@ impl IssuerKeys {
             }
             known.tried_s = Some(now_s);
             let is_fresh = |(_, read_s): &(Url, u64)| now_s < read_s.saturating_add(KEYS_AGE_MAX_S);
-            known.address.clone().filter(is_fresh).map(|(address, _)| address)
+            known.address.clone().filter(is_fresh)
         };
         // Metadata and keys together: those who wait are not to wait for each place in turn.
-        let result = tokio::time::timeout(self.spec.text().timeout * 2, self.fetch_keys(address)).await;
+        let result =
+            tokio::time::timeout(self.spec.text().timeout * 2, self.fetch_keys(address, now_s)).await;
         let late =
             || KeysError { place: self.spec.text().issuer.clone(), why: "no answer in time".to_owned() };
         self.keep(result.unwrap_or_else(|_| Err(late())), now_s);
@@ -173,10 +174,7 @@ impl IssuerKeys {
                 known.fetched_s = now_s;
                 known.age_max_s = max_age_s.unwrap_or(KEYS_AGE_S).clamp(KEYS_AGE_MIN_S, KEYS_AGE_MAX_S);
                 known.error = None;
-                match (address, known.address.take()) {
-                    (Some(new), Some((old, read_s))) if new == old => known.address = Some((old, read_s)),
-                    (new, _) => known.address = new.map(|new| (new, now_s)),
-                }
+                known.address = address;
                 !is_same
             }
             Err(error) => {
@@ -193,15 +191,15 @@ impl IssuerKeys {
     }
 
     /// Fetches the key set, from `address` if the metadata is known.
-    async fn fetch_keys(&self, address: Option<Url>) -> Result<Fetch, KeysError> {
+    async fn fetch_keys(&self, address: Option<(Url, u64)>, now_s: u64) -> Result<Fetch, KeysError> {
         let text = self.spec.text();
         let (place, address) = match (&text.keys, address) {
             (KeySource::Url(url), _) => (KeyPlace::Url(url.clone()), None),
             (KeySource::File(path), _) => (KeyPlace::File(path.clone()), None),
-            (KeySource::Metadata, Some(url)) => (KeyPlace::Url(url.clone()), Some(url)),
+            (KeySource::Metadata, Some((url, read_s))) => (KeyPlace::Url(url.clone()), Some((url, read_s))),
             (KeySource::Metadata, None) => {
                 let url = self.discover().await?;
-                (KeyPlace::Url(url.clone()), Some(url))
+                (KeyPlace::Url(url.clone()), Some((url, now_s)))
             }
         };
         let response = self.ask(place.clone(), JWKS_BYTES_MAX).await;
@@ -275,7 +273,8 @@ enum Wanted {
 struct Fetch {
     keys: KeySet,
     max_age_s: Option<u64>,
-    address: Option<Url>,
+    /// Address in the metadata, and when that was read.
+    address: Option<(Url, u64)>,
 }
 
 impl Known {

@@ -164,6 +164,7 @@ async fn auth0() {
     assert_eq!(answer(Profile::Auth0, Some("JWT"), &person).await, user("auth0|1"));
     let program = json!({ "sub": "c1@clients", "azp": "c1", "gty": "client-credentials", "scope": "a" });
     assert_eq!(answer(Profile::Auth0, Some("JWT"), &program).await, service("c1@clients"));
+    assert_eq!(answer(Profile::Auth0, Some("JWT"), &with(&program, "sub", json!("x"))).await, service("x"));
     let quiet = json!({ "sub": "c1@clients", "azp": "c1" });
     assert_eq!(answer(Profile::Auth0, Some("JWT"), &quiet).await, service("c1@clients"));
     let world = World::with(|issuer| {
@@ -193,6 +194,11 @@ async fn cognito() {
     assert_eq!(ask(&world, None, &both).await, Err((401, AuthStep::Audience)));
     let program = json!({ "sub": "c1", "client_id": "c1", "token_use": "access", "aud": null });
     assert_eq!(ask(&world, None, &program).await, service("c1"));
+    assert_eq!(
+        ask(&world, None, &with(&person, "username", Value::Null)).await,
+        service("u-1"),
+        "nobody is named"
+    );
     let id_token = json!({ "sub": "u-1", "aud": "c1", "token_use": "id", "client_id": "c1" });
     assert_eq!(ask(&world, None, &id_token).await, OTHER);
 }

@@ -243,15 +243,21 @@ pub(crate) fn keys(rows: Vec<ApiKeyRow>) -> ApiKeys {
 
 /// A holder made up.
 pub(crate) fn authenticated() -> Authenticated {
+    authenticated_in(BTreeSet::new())
+}
+
+/// The same with these groups.
+pub(crate) fn authenticated_in(groups: BTreeSet<String>) -> Authenticated {
     let identity = CallerIdentity {
         kind: IdentityKind::User,
         issuer: "corp".to_owned(),
         subject: "alice".to_owned(),
         client: None,
         tenant: Tenant::default(),
-        groups: BTreeSet::new(),
+        groups,
         scopes: BTreeSet::new(),
         actors: Vec::new(),
+        tools: None,
     };
     let credential = CredentialId {
         hash: String::new(),
@@ -267,7 +273,6 @@ pub(crate) fn authenticated() -> Authenticated {
         principal: principal(identity),
         expires_at: UNIX_EPOCH,
         credential: Arc::new(credential),
-        tools: None,
         proof: Proof { hierarchy: Arc::new(ScopeHierarchy::default()), of },
     }
 }

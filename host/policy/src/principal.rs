@@ -59,6 +59,8 @@ pub struct CallerIdentity {
     pub scopes: BTreeSet<String>,
     /// Parties that act for the subject (RFC 8693 §4.1), the present actor first. They give no rights.
     pub actors: Vec<String>,
+    /// Tools to which the credential is limited, by name; `None` for all that rules allow.
+    pub tools: Option<BTreeSet<String>>,
 }
 
 /// The party on whose behalf a tool is called. Made by authentication only: `host/clippy.toml` lists the places that
@@ -216,6 +218,7 @@ mod tests {
             groups: BTreeSet::new(),
             scopes: BTreeSet::new(),
             actors: Vec::new(),
+            tools: None,
         }
     }
 

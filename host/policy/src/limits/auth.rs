@@ -1,7 +1,7 @@
 //! Limits of credentials: tokens, the keys they are verified with, API keys, and failed attempts. A [`Limit`] is set under
 //! `[auth]` or for one issuer.
 
-use super::{KIB, Limit, size};
+use super::{KIB, Limit, MIB, size};
 
 /// Bytes of a token. Tokens with hundreds of groups have some 12 KiB; proxies cut longer header fields anyway.
 pub const TOKEN_BYTES_MAX: usize = size(16 * KIB);
@@ -89,8 +89,11 @@ pub const KEYS_OUTAGE_S: Limit = Limit {
 /// Seconds after which a client should retry when an issuer cannot be reached.
 pub const ISSUER_RETRY_AFTER_S: u64 = 10;
 
-/// Tokens whose verification is remembered. Each takes about 1 KiB.
+/// Tokens whose verification is remembered. Most take about 1 KiB.
 pub const VERIFIED_TOKENS_MAX: usize = 10_000;
+
+/// Bytes of their holders: some tokens have hundreds of groups.
+pub const VERIFIED_TOKENS_BYTES_MAX: usize = size(32 * MIB);
 
 /// Time for which it is remembered, in seconds, at most until the token expires.
 pub const VERIFIED_TOKEN_S: u64 = 60;
