@@ -156,6 +156,7 @@ fn holder(row: &Arc<ApiKeyRow>, hierarchy: &Arc<ScopeHierarchy>) -> Authenticate
         groups: row.groups.iter().map(|group| format!("{API_KEY_ISSUER}/{group}")).collect(),
         scopes: hierarchy.close(row.scopes.clone()),
         actors: Vec::new(),
+        tools: row.tools.clone(),
     };
     let credential = CredentialId {
         hash: short(&row.hash),
@@ -168,7 +169,6 @@ fn holder(row: &Arc<ApiKeyRow>, hierarchy: &Arc<ScopeHierarchy>) -> Authenticate
         principal: principal(identity),
         expires_at: row.not_after,
         credential: Arc::new(credential),
-        tools: row.tools.clone().map(Arc::new),
         proof: Proof { hierarchy: Arc::clone(hierarchy), of: ProofKind::ApiKey(Arc::clone(row)) },
     }
 }

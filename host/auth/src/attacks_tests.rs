@@ -29,7 +29,7 @@ async fn a_good_token_names_its_holder() {
     assert_eq!(identity.tenant.as_str(), "default");
     assert_eq!(holder.credential.issuer, "corp");
     assert_eq!(holder.credential.hash.len(), 32);
-    assert!(holder.credential.token_id.is_some() && holder.tools.is_none());
+    assert!(holder.credential.token_id.is_some() && holder.principal.identity().unwrap().tools.is_none());
 }
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 //! A verified credential: its holder, and what is needed to see later whether it still counts.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -20,8 +19,6 @@ pub struct Authenticated {
     pub expires_at: SystemTime,
     /// Names of the credential, for records.
     pub credential: Arc<CredentialId>,
-    /// Tools to which an API key is limited; `None` for all that rules allow.
-    pub tools: Option<Arc<BTreeSet<String>>>,
     /// Key and settings that it was verified with.
     pub(crate) proof: Proof,
 }

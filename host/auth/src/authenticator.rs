@@ -256,7 +256,6 @@ impl Authenticator {
             principal: principal(verified.identity),
             expires_at: at(verified.expires_s),
             credential: Arc::new(credential),
-            tools: None,
             proof: Proof { hierarchy: Arc::clone(&live.hierarchy), of },
         };
         Ok((holder, verified.expires_s))

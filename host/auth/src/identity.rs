@@ -65,6 +65,7 @@ pub(crate) fn read(
         groups,
         scopes,
         actors,
+        tools: None,
     })
 }
 

@@ -62,6 +62,9 @@ pub enum DeniedError {
 /// Why not.
 pub fn judge(rules: &Rules, principal: &Principal, target: Option<&Target>) -> Result<Judged, DeniedError> {
     let target = target.ok_or(DeniedError::Unknown)?;
+    if !is_within(principal, target) {
+        return Err(DeniedError::Hidden { by: Arc::default() });
+    }
     let decision = rules.decide(principal, target);
     if decision.permits.is_empty() {
         return Err(DeniedError::Hidden { by: Arc::default() });
@@ -83,6 +86,12 @@ pub fn settle(judged: Judged, rules: &Rules, _arguments: &ArgumentFacts) -> Resu
         return Err(DeniedError::Errored { ids: Arc::default() });
     }
     Ok(Settled::Permit(Permit(judged)))
+}
+
+/// Whether the credential is limited to nothing, or to tools of which this is one.
+fn is_within(principal: &Principal, target: &Target) -> bool {
+    let limited = principal.identity().and_then(|identity| identity.tools.as_ref());
+    limited.is_none_or(|tools| target.tool().is_some_and(|tool| tools.contains(tool.as_str())))
 }
 
 fn listed(rules: &[RuleId]) -> String {

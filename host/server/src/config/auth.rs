@@ -19,7 +19,7 @@ use super::api_keys;
 use super::problem::{ConfigError, Problem};
 use super::reader::{Document, Section};
 
-/// How callers are authenticated.
+/// Authentication of callers.
 #[derive(Clone)]
 pub(crate) struct AuthConfig {
     /// The server as clients see it.

@@ -40,7 +40,7 @@ pub(in crate::cli) struct Args {
     /// Days for which it is good, at most [auth] key_days_max
     #[arg(long, default_value_t = 30)]
     days: u64,
-    /// Who makes it, for readers of the file; default: user and machine
+    /// Name of its maker, for readers of the file; default: user and machine
     #[arg(long)]
     by: Option<String>,
     #[command(flatten)]
