@@ -1,11 +1,12 @@
 //! Every bound, with default, ceiling and reason: calls in [`call`], lifted values in [`lift`], HTTP connections in
-//! [`http`], the store in [`keyvalue`], loading in [`load`], the wire in [`wire`]. No other file has a bound.
+//! [`http`], the store in [`keyvalue`], loading in [`load`], access rules in [`rules`], the wire in [`wire`]. No other file has a bound.
 
 pub mod call;
 pub mod http;
 pub mod keyvalue;
 pub mod lift;
 pub mod load;
+pub mod rules;
 pub mod wire;
 
 /// A number as a size in memory; saturates at `usize::MAX`.

@@ -101,6 +101,16 @@ impl Target {
     }
 }
 
+impl TargetKind {
+    /// The tool's or prompt's name, or the resource's URI.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Tool(name) => name.as_str(),
+            Self::Resource(name) | Self::Prompt(name) => name,
+        }
+    }
+}
+
 impl fmt::Display for TargetKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
