@@ -24,3 +24,14 @@ pub use rule_id::RuleId;
 pub use rules::{RuleSet, RuleSetText, Rules};
 pub use served::{DeadRule, RuleMisfit, ServedTool};
 pub use target::{PluginFacts, Target, TargetKind};
+
+#[cfg(test)]
+mod cedar_tests;
+#[cfg(test)]
+mod fixtures_tests;
+#[cfg(test)]
+mod row_tests;
+#[cfg(test)]
+mod rules_tests;
+#[cfg(test)]
+mod world_tests;

@@ -24,6 +24,7 @@ mod explain;
 mod parse;
 mod schema;
 mod slice;
+mod stack;
 mod walk;
 
 pub(super) use entity::Caller;
@@ -62,6 +63,11 @@ impl Policies {
     /// # Errors
     /// Everything that is wrong, each with its line or its id.
     pub(super) fn read(text: &str, taken: &BTreeSet<RuleId>) -> Result<Self, Vec<InvalidValueError>> {
+        let read = stack::with_large_stack(|| Self::read_here(text, taken));
+        read.unwrap_or_else(|| Err(vec![InvalidValueError::at("policy", "it cannot be read")]))
+    }
+
+    fn read_here(text: &str, taken: &BTreeSet<RuleId>) -> Result<Self, Vec<InvalidValueError>> {
         let parsed = parse::parse(text, taken)?;
         let actions: BTreeSet<String> = parsed.iter().flat_map(|policy| policy.actions.clone()).collect();
         let of_us = |why: String| vec![InvalidValueError::at("policy", why)];

@@ -204,14 +204,14 @@ impl Rules {
         moment: &Moment,
         facts: &ArgumentFacts,
     ) -> Result<(), DeniedError> {
+        if principal.kind() == PrincipalKind::Host {
+            return Ok(());
+        }
         let part = self.part(target).ok_or(DeniedError::Errored { ids: Arc::default() })?;
         let (Some(cedar), Some(slice)) = (&self.set.cedar, part.slice.filter(|it| it.reads_arguments()))
         else {
             return Ok(());
         };
-        if principal.kind() == PrincipalKind::Host {
-            return Ok(());
-        }
         let Some(caller) = self.caller(cedar, principal) else { return errored(Vec::new()).map(drop) };
         let outcome = cedar.decide_arguments(slice, &caller, target, moment, facts);
         if outcome.is_broken || !outcome.errors.is_empty() {

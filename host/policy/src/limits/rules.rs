@@ -14,8 +14,15 @@ pub const ROW_ENTRY_CHARS_MAX: usize = 512;
 /// Bytes of the file of Cedar policies. A thousand policies are about 200 KiB.
 pub const CEDAR_BYTES_MAX: usize = size(MIB);
 
-/// Bytes of one Cedar policy: bounds the depth of its conditions, which are walked and dropped by recursion.
-pub const CEDAR_POLICY_BYTES_MAX: usize = size(4 * KIB);
+/// Bytes of one Cedar policy, so that one that is too long is not read at all. A set of two hundred names fits.
+pub const CEDAR_POLICY_BYTES_MAX: usize = size(16 * KIB);
+
+/// Operators, brackets, dots and `if`s of one Cedar policy, by their characters. Its conditions are at most so deep.
+pub const CEDAR_POLICY_OPERATORS_MAX: usize = 256;
+
+/// Stack on which policies are read and validated; most of it is never touched. A development build needs about 60 KiB
+/// for each step of depth, and overflows 2 MiB at 40.
+pub const CEDAR_STACK_BYTES: usize = size(64 * MIB);
 
 /// Cedar policies of a file. A verdict costs about 1 µs for each that concerns the tool.
 pub const CEDAR_POLICIES_MAX: usize = 1_000;

@@ -6,7 +6,7 @@ use cedar_policy::pst::{self, BinaryOp, Clause, Expr};
 use cedar_policy::{Authorizer, Context, Decision, Entities, EntityUid, Policy, PolicySet, Request};
 
 use super::parse::Parsed;
-use super::{Caller, Policies, Slice, entity};
+use super::{Caller, Policies, Slice, entity, stack};
 use crate::call::moment::Moment;
 use crate::call::rule_id::RuleId;
 use crate::call::target::Target;
@@ -36,9 +36,12 @@ impl Policies {
         let (Some(context), Some((resource, entities))) = (context, world) else { return Vec::new() };
         let (principal, action) = (caller.uid.clone(), slice.action.clone());
         let world = World { principal, action, resource, entities, context };
-        let permits = self.parsed.iter().filter(|policy| policy.permits);
-        let missed = permits.map(|policy| (policy.id.clone(), world.lacks(policy)));
-        missed.filter(|(_, lacks)| !lacks.is_empty()).collect()
+        let find = || {
+            let permits = self.parsed.iter().filter(|policy| policy.permits);
+            let missed = permits.map(|policy| (policy.id.clone(), world.lacks(policy)));
+            missed.filter(|(_, lacks)| !lacks.is_empty()).collect()
+        };
+        stack::with_large_stack(find).unwrap_or_default()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Reading the file of policies: sizes, syntax, names, and the restrictions that Toolgate adds to the language.
 
 use std::collections::BTreeSet;
+use std::iter::Peekable;
+use std::str::CharIndices;
 use std::sync::Arc;
 
 use cedar_policy::{ActionConstraint, Effect, EntityUid, Policy, PolicyId, ResourceConstraint, pst};
@@ -11,7 +13,7 @@ use crate::InvalidValueError;
 use crate::call::rule_id::RuleId;
 use crate::limits::rules::{
     CEDAR_BYTES_MAX, CEDAR_MESSAGE_CHARS_MAX, CEDAR_POLICIES_MAX, CEDAR_POLICY_BYTES_MAX,
-    RULE_REASON_CHARS_MAX,
+    CEDAR_POLICY_OPERATORS_MAX, RULE_REASON_CHARS_MAX,
 };
 use crate::redact::{self, printable};
 
@@ -33,6 +35,8 @@ pub(super) struct Parsed {
 struct Piece<'a> {
     text: &'a str,
     line: usize,
+    /// Characters of operators and brackets, and `if`s: its conditions are at most so deep.
+    operators: usize,
 }
 
 /// Reads all policies of a file. `taken` are ids of other rules.
@@ -48,7 +52,7 @@ pub(super) fn parse(text: &str, taken: &BTreeSet<RuleId>) -> Result<Vec<Parsed>,
     }
     let (mut parsed, mut problems, mut seen) = (Vec::new(), Vec::new(), taken.clone());
     for piece in pieces {
-        match parse_one(piece.text) {
+        match parse_one(&piece) {
             Ok(policy) if seen.insert(policy.id.clone()) => parsed.push(policy),
             Ok(policy) => problems.push(at(piece.line, format!("another rule has the id `{}`", policy.id))),
             Err(why) => problems.push(at(piece.line, why)),
@@ -61,7 +65,12 @@ fn at(line: usize, why: String) -> InvalidValueError {
     InvalidValueError::at(format!("policy line {line}"), why)
 }
 
-fn parse_one(text: &str) -> Result<Parsed, String> {
+fn parse_one(piece: &Piece<'_>) -> Result<Parsed, String> {
+    let text = piece.text;
+    if piece.operators > CEDAR_POLICY_OPERATORS_MAX {
+        let why = "operators and brackets in one policy; split it";
+        return Err(format!("{} {why}, at most {CEDAR_POLICY_OPERATORS_MAX}", piece.operators));
+    }
     if text.len() > CEDAR_POLICY_BYTES_MAX {
         return Err(format!("a policy of {} bytes; at most {CEDAR_POLICY_BYTES_MAX}", text.len()));
     }
@@ -140,40 +149,48 @@ fn with_sources(error: &dyn std::error::Error) -> String {
 /// Splits a file at the semicolons that end policies: those outside of strings and comments. A piece that is not exactly
 /// one policy does not parse, so a mistake here refuses the file.
 fn split(text: &str) -> Vec<Piece<'_>> {
-    let (mut pieces, mut line, mut begin) = (Vec::new(), 1, None);
-    let (mut is_string, mut is_comment) = (false, false);
+    let (mut pieces, mut line, mut operators, mut begin) = (Vec::new(), 1, 0, None);
     let mut chars = text.char_indices().peekable();
+    let mut before = ' ';
     while let Some((index, c)) = chars.next() {
         line += usize::from(c == '\n');
-        if is_comment {
-            is_comment = c != '\n';
-            continue;
-        }
-        if is_string {
-            match c {
-                '\\' => line += usize::from(chars.next().is_some_and(|(_, next)| next == '\n')),
-                '"' => is_string = false,
-                _ => {}
-            }
-            continue;
-        }
         if c == '/' && chars.peek().is_some_and(|(_, next)| *next == '/') {
-            is_comment = true;
+            while chars.next_if(|(_, next)| *next != '\n').is_some() {}
             continue;
         }
         if !c.is_whitespace() && begin.is_none() {
             begin = Some((index, line));
         }
-        is_string = c == '"';
+        if c == '"' {
+            line += skip_string(&mut chars);
+        }
+        // Each `if` counts, and a name that ends in these letters does no harm.
+        operators += usize::from("&|+-*([{.!<>=".contains(c) || (before == 'i' && c == 'f'));
+        before = c;
         if c == ';'
             && let Some((from, line)) = begin.take()
         {
-            pieces.extend(text.get(from..=index).map(|text| Piece { text, line }));
+            pieces.extend(text.get(from..=index).map(|text| Piece { text, line, operators }));
+            operators = 0;
         }
     }
     // What is left has no end; it does not parse, and is reported with its line.
-    pieces.extend(begin.and_then(|(from, line)| text.get(from..).map(|text| Piece { text, line })));
     pieces
+        .extend(begin.and_then(|(from, line)| text.get(from..).map(|text| Piece { text, line, operators })));
+    pieces
+}
+
+/// Skips to the end of a string, and counts the line breaks in it.
+fn skip_string(chars: &mut Peekable<CharIndices<'_>>) -> usize {
+    let mut breaks = 0;
+    while let Some((_, c)) = chars.next() {
+        match c {
+            '"' => break,
+            '\\' => breaks += usize::from(chars.next().is_some_and(|(_, next)| next == '\n')),
+            c => breaks += usize::from(c == '\n'),
+        }
+    }
+    breaks
 }
 
 #[cfg(test)]

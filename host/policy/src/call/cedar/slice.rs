@@ -9,7 +9,7 @@ use cedar_policy::{
 
 use super::entity::Types;
 use super::parse::{self, Parsed, id_of};
-use super::{Policies, schema, set_of};
+use super::{Policies, schema, set_of, stack};
 use crate::call::facts::ArgumentType;
 use crate::call::rule_id::RuleId;
 use crate::call::served::ServedTool;
@@ -122,7 +122,8 @@ impl Policies {
             Ok(schema) => schema,
             Err(why) => return all(&why),
         };
-        let result = Validator::new(schema).validate(&arguments.set, ValidationMode::Strict);
+        let validate = || Validator::new(schema).validate(&arguments.set, ValidationMode::Strict);
+        let Some(result) = stack::with_large_stack(validate) else { return all("it cannot be validated") };
         let errors = result.validation_errors();
         let found = errors.filter_map(|error| {
             let at = self.index.get::<str>(error.policy_id().as_ref())?;

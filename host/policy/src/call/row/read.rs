@@ -101,6 +101,12 @@ fn check(text: &RowText, problems: &mut Problems) -> Option<Row> {
 }
 
 fn check_who(who: &WhoText, problems: &mut Problems) -> Who {
+    let is_local = who.kinds.as_ref().is_some_and(|kinds| kinds.iter().all(|kind| kind == "local"));
+    let has_others = [&who.groups, &who.scopes, &who.clients, &who.subjects].iter().any(|set| set.is_some());
+    if is_local && has_others {
+        let why = "it covers nobody: a local caller has no groups, scopes, client or subject";
+        problems.push(InvalidValueError::at("who.kinds", why));
+    }
     Who {
         groups: set("who.groups", who.groups.as_ref(), problems, of_issuer),
         scopes: set("who.scopes", who.scopes.as_ref(), problems, scope).unwrap_or_default(),
