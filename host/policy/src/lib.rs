@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | may it load, and whose is it? | [`load::Trusted`] | `load/trust.rs` |
 //! | is it what was approved? | [`load::Clearance`] | `load/clear.rs` |
-//! | may they call it? | [`call::Permit`] | `call.rs` |
+//! | may they call it? | [`call::Permit`] | `call/judge.rs` |
 //! | may the guest do this now? | a `Pass` of its word | `capability/WORD.rs` |
 //!
 //! A proof has private fields and is defined in a leaf file beside its only maker, so no other file can make one. It

@@ -41,7 +41,7 @@ pub enum IdentityKind {
 /// Issuer name of API keys. No `[[auth.issuer]]` may have it.
 pub const API_KEY_ISSUER: &str = "apikey";
 
-/// What a credential says about its holder, after it was verified.
+/// Claims of a credential about its holder, after it was verified.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// Whether it speaks for a person.
@@ -58,7 +58,7 @@ pub struct Identity {
     pub groups: BTreeSet<String>,
     /// Scopes that were granted to the client.
     pub scopes: BTreeSet<String>,
-    /// Who acts for the subject (RFC 8693 §4.1), the present actor first. They give no rights.
+    /// Actors for the subject (RFC 8693 §4.1), the present one first. They give no rights.
     pub actors: Vec<String>,
 }
 
@@ -140,7 +140,7 @@ impl Principal {
         }
     }
 
-    /// What its credential says; `None` for those that have none.
+    /// Claims of its credential; `None` for those that have none.
     pub fn identity(&self) -> Option<&Identity> {
         match &self.0.facts {
             Facts::Local { .. } | Facts::Host { .. } => None,

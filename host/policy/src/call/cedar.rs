@@ -28,7 +28,7 @@ mod stack;
 mod walk;
 
 pub(super) use entity::Caller;
-pub(super) use slice::{Parts, Slice};
+pub(super) use slice::{PartCache, Slice};
 
 use entity::Types;
 use parse::{Parsed, id_of};

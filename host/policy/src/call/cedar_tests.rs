@@ -9,6 +9,29 @@ use crate::principal::{Identity, IdentityKind, Principal};
 
 const ALL: &str = "@id(\"all\") permit(principal, action, resource);";
 
+const SIX: &str = r#"
+@id("staff") permit(principal in Group::"corp/staff", action, resource);
+@id("robots") permit(principal is Service, action, resource);
+@id("support-reads-tickets")
+permit(principal in Group::"corp/support", action in Action::"call", resource in Plugin::"tickets")
+when { !resource.writes };
+@id("agents-never-write-outside") @reason("agents acting for people may not change things elsewhere")
+forbid(principal is User, action in Action::"call", resource)
+when { resource.writes && resource.reaches_out && principal.actors.contains("corp/agent") };
+@id("ci-only-from-runners")
+forbid(principal is Service, action in Action::"call", resource)
+unless { context has source && context.source.isInRange(ip("10.20.0.0/16")) };
+@id("pay-limit") @reason("payments over 1000 need the payments desk")
+forbid(principal, action == Action::"pay_send", resource)
+when { context.args.amount > 1000 } unless { principal in Group::"corp/payments" };
+@id("office-hours-deploy")
+forbid(principal, action in Action::"call", resource in Plugin::"deploy")
+unless { context.hour >= 8 && context.hour < 18 && context.weekday <= 5 };
+@id("only-house-signed-may-reach-out")
+forbid(principal, action in Action::"call", resource)
+when { resource.reaches_out } unless { resource in Signer::"house" };
+"#;
+
 fn pay() -> ServedTool {
     let optional = |kind| ArgumentType::Optional(Box::new(kind));
     served(
@@ -38,35 +61,13 @@ fn paid(pairs: &[(&str, ArgumentFact)]) -> ArgumentFacts {
 
 #[test]
 fn the_six_policies_that_administrators_ask_for_decide_as_they_read() {
-    let cedar = r#"
-@id("staff") permit(principal in Group::"corp/staff", action, resource);
-@id("robots") permit(principal is Service, action, resource);
-@id("support-reads-tickets")
-permit(principal in Group::"corp/support", action in Action::"call", resource in Plugin::"tickets")
-when { !resource.writes };
-@id("agents-never-write-outside") @reason("agents acting for people may not change things elsewhere")
-forbid(principal is User, action in Action::"call", resource)
-when { resource.writes && resource.reaches_out && principal.actors.contains("corp/agent") };
-@id("ci-only-from-runners")
-forbid(principal is Service, action in Action::"call", resource)
-unless { context has source && context.source.isInRange(ip("10.20.0.0/16")) };
-@id("pay-limit") @reason("payments over 1000 need the payments desk")
-forbid(principal, action == Action::"pay_send", resource)
-when { context.args.amount > 1000 } unless { principal in Group::"corp/payments" };
-@id("office-hours-deploy")
-forbid(principal, action in Action::"call", resource in Plugin::"deploy")
-unless { context.hour >= 8 && context.hour < 18 && context.weekday <= 5 };
-@id("only-house-signed-may-reach-out")
-forbid(principal, action in Action::"call", resource)
-when { resource.reaches_out } unless { resource in Signer::"house" };
-"#;
     let pay = pay();
     let tickets = served(&tool("tickets_find", &plugin("tickets", "reads", &[])), &[]);
     let edit = served(&tool("edit_ticket", &plugin("editor", "reads writes", &[])), &[]);
     let deploy = served(&tool("deploy_now", &plugin("deploy", "writes", &[])), &[]);
     let fetch = served(&tool("web_get", &plugin("web", "out", &["partner"])), &[]);
     let tools = [pay.clone(), tickets.clone(), edit.clone(), deploy.clone(), fetch.clone()];
-    let rules = rules(text(Vec::new(), cedar), &tools);
+    let rules = rules(text(Vec::new(), SIX), &tools);
     let (support, staff) = (user("corp/sue", &["corp/support"], &[]), user("corp/al", &["corp/staff"], &[]));
     let payer = user("corp/pat", &["corp/staff", "corp/payments"], &[]);
     let actors = vec!["corp/agent".to_owned()];

@@ -43,7 +43,7 @@ pub struct Explanation {
 pub struct RuleMiss {
     /// The rule.
     pub rule: RuleId,
-    /// What does not hold: keys of a row (`who.groups`), or a condition of a policy as its text.
+    /// Everything that does not hold: keys of a row (`who.groups`), or a condition of a policy as its text.
     pub lacks: Vec<String>,
 }
 

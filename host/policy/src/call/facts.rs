@@ -1,4 +1,4 @@
-//! What rules may know of the arguments of a call: plain data, made from the values that the guest will get, so that a
+//! Facts that rules may know of the arguments of a call: plain data, made from the values that the guest will get, so that a
 //! rule never reads a text that the guest reads otherwise.
 
 use std::collections::BTreeMap;

@@ -40,7 +40,7 @@ impl<C, V: Clone> Memo<C, V> {
         }
     }
 
-    /// What was made of a caller, or what `make` makes of it.
+    /// The caller as something was made of it before, or as `make` makes it now.
     pub(super) fn caller(&self, caller: Digest, make: impl FnOnce() -> Option<C>) -> Option<Arc<C>> {
         if let Some(known) = self.inner().known(caller).and_then(|known| known.caller.clone()) {
             return Some(known);

@@ -66,45 +66,53 @@ fn a_group_of_another_issuer_is_another_group_whatever_it_is_called() {
     }
 }
 
-#[test]
-fn each_set_about_the_target_covers_what_is_in_it() {
+fn targets() -> [Target; 6] {
     let docs = plugin("docs", "reads", &["house"]);
     let mail = plugin("mail", "reads writes out", &[]);
     let resource = |uri: &str, of| target(TargetKind::Resource(uri.into()), of);
     let prompt = |name: &str, of| target(TargetKind::Prompt(name.into()), of);
-    let targets = [
+    [
         tool("docs_find", &docs),
         tool("mail_send", &mail),
         resource("docs://a", &docs),
         resource("mail://a", &mail),
         prompt("ask", &docs),
         prompt("send", &mail),
-    ];
-    let tools = |set: fn(&mut ToolsText)| {
-        let mut tools = ToolsText::default();
-        set(&mut tools);
-        Some(tools)
-    };
-    let resources_of = |tools, resources: Option<Vec<String>>, prompts: Option<Vec<String>>| RowText {
-        resources,
-        prompts,
-        ..row(WhoText::default(), tools)
-    };
+    ]
+}
+
+fn tools(set: fn(&mut ToolsText)) -> Option<ToolsText> {
+    let mut tools = ToolsText::default();
+    set(&mut tools);
+    Some(tools)
+}
+
+fn covering(
+    tools: Option<ToolsText>,
+    resources: Option<Vec<String>>,
+    prompts: Option<Vec<String>>,
+) -> RowText {
+    RowText { resources, prompts, ..row(WhoText::default(), tools) }
+}
+
+#[test]
+fn each_set_about_the_target_covers_what_is_in_it() {
+    let targets = targets();
     for (name, row, covered) in [
-        ("everything", resources_of(tools(|_| {}), None, None), [true; 6]),
+        ("everything", covering(tools(|_| {}), None, None), [true; 6]),
         (
             "a plugin",
-            resources_of(tools(|it| it.plugins = list(&["docs"])), None, None),
+            covering(tools(|it| it.plugins = list(&["docs"])), None, None),
             [true, false, true, false, true, false],
         ),
         (
             "names are of tools",
-            resources_of(tools(|it| it.names = list(&["docs_find"])), None, None),
+            covering(tools(|it| it.names = list(&["docs_find"])), None, None),
             [true, false, false, false, false, false],
         ),
         (
             "a name of another plugin",
-            resources_of(
+            covering(
                 tools(|it| (it.names, it.plugins) = (list(&["docs_find"]), list(&["mail"]))),
                 None,
                 None,
@@ -113,33 +121,25 @@ fn each_set_about_the_target_covers_what_is_in_it() {
         ),
         (
             "no effects but reading",
-            resources_of(tools(|it| it.effects_at_most = list(&["reads"])), None, None),
+            covering(tools(|it| it.effects_at_most = list(&["reads"])), None, None),
             [true, false, true, false, true, false],
         ),
-        ("no effects", resources_of(tools(|it| it.effects_at_most = list(&[])), None, None), [false; 6]),
+        ("no effects", covering(tools(|it| it.effects_at_most = list(&[])), None, None), [false; 6]),
         (
             "signed",
-            resources_of(tools(|it| it.signed_by = list(&["house", "x"])), None, None),
+            covering(tools(|it| it.signed_by = list(&["house", "x"])), None, None),
             [true, false, true, false, true, false],
         ),
         (
             "resources by their beginning",
-            resources_of(None, list(&["docs://*"]), None),
+            covering(None, list(&["docs://*"]), None),
             [false, false, true, false, false, false],
         ),
-        (
-            "a resource",
-            resources_of(None, list(&["mail://a"]), None),
-            [false, false, false, true, false, false],
-        ),
-        (
-            "prompts",
-            resources_of(None, None, list(&["se*", "other"])),
-            [false, false, false, false, false, true],
-        ),
+        ("a resource", covering(None, list(&["mail://a"]), None), [false, false, false, true, false, false]),
+        ("prompts", covering(None, None, list(&["se*", "other"])), [false, false, false, false, false, true]),
         (
             "resources of a plugin that are named, and its prompts",
-            resources_of(tools(|it| it.plugins = list(&["docs"])), list(&["mail://*"]), None),
+            covering(tools(|it| it.plugins = list(&["docs"])), list(&["mail://*"]), None),
             [true, false, false, false, true, false],
         ),
     ] {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::cedar::{Caller, Parts, Policies, Slice};
+use super::cedar::{Caller, PartCache, Policies, Slice};
 use super::denied::DeniedError;
 use super::facts::ArgumentFacts;
 use super::memo::Memo;
@@ -78,7 +78,7 @@ struct BoundTool {
     slice: Option<Slice>,
 }
 
-/// What of the rules is about a target.
+/// The rules that are about a target.
 #[derive(Clone, Copy)]
 struct Part<'a> {
     number: Option<u32>,
@@ -121,7 +121,7 @@ impl RuleSet {
     /// version should not be served.
     pub fn bind(&self, served: &[ServedTool]) -> (Rules, Vec<RuleMisfit>) {
         let set = &self.0;
-        let (mut bound, mut misfits, mut parts) = (Bound::default(), Vec::new(), Parts::default());
+        let (mut bound, mut misfits, mut parts) = (Bound::default(), Vec::new(), PartCache::default());
         let allowed = if set.cedar.is_some() { CEDAR_ACTIONS_MAX } else { usize::MAX };
         for tool in served.iter().take(allowed) {
             let covering = set.rows.iter().enumerate().filter(|(_, row)| row.covers_target(&tool.target));

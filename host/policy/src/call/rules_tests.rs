@@ -143,7 +143,7 @@ fn a_remembered_verdict_is_of_one_caller_with_all_that_is_known_about_it() {
 fn a_tool_that_the_rules_were_not_bound_to_is_denied_where_there_are_policies() {
     let cedar = "@id(\"all\") permit(principal, action, resource);";
     let (a, alice) = (one(), user("corp/a", &[], &[]));
-    let rules = rules(text(vec![needing("row", &[]); 0], cedar), std::slice::from_ref(&a));
+    let rules = rules(text(Vec::new(), cedar), std::slice::from_ref(&a));
     let mut changed = (*plugin("a", "reads", &["house"])).clone();
     changed.digest = Digest::of(b"other bytes");
     let other_bytes = tool("a_b", &std::sync::Arc::new(changed));

@@ -1,4 +1,4 @@
-//! What rules are bound to, and what was found out while binding them.
+//! Tools that rules are bound to, and what was found out while binding them.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What is to be used, as rules see it. The facts come from the plugin's bytes, its signatures and its grants, never from
+//! The thing to be used, as rules see it. The facts come from the plugin's bytes, its signatures and its grants, never from
 //! what the plugin says about itself.
 
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ pub struct Target {
     plugin: Arc<PluginFacts>,
 }
 
-/// What of a plugin is meant.
+/// The part of a plugin that is meant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TargetKind {
     /// A tool, to be called.
@@ -67,7 +67,7 @@ impl Target {
         Self { kind, plugin }
     }
 
-    /// What of the plugin is meant.
+    /// The part of the plugin that is meant.
     pub fn kind(&self) -> &TargetKind {
         &self.kind
     }

@@ -5,9 +5,9 @@ use super::fixtures_tests::*;
 use super::*;
 use crate::principal::{Identity, IdentityKind, Principal};
 
-const WORLDS: usize = 400;
+const WORLDS: usize = 200;
 /// Uses that are decided in one world.
-const USES: usize = 25;
+const USES: usize = 50;
 
 /// A generator of numbers that is the same everywhere (xorshift, of 64 bits).
 struct Random(u64);

@@ -42,9 +42,9 @@ pub(super) struct Part {
     scopes: BTreeSet<String>,
 }
 
-/// Parts by their policies.
+/// PartCache by their policies.
 #[derive(Debug, Default)]
-pub(in crate::call) struct Parts(HashMap<Vec<usize>, Arc<Part>>);
+pub(in crate::call) struct PartCache(HashMap<Vec<usize>, Arc<Part>>);
 
 /// A target as far as it is known when policies are cut.
 #[derive(Clone, Copy)]
@@ -75,7 +75,7 @@ impl Policies {
     pub(in crate::call) fn slice(
         &self,
         served: &ServedTool,
-        parts: &mut Parts,
+        parts: &mut PartCache,
     ) -> Option<(Slice, Vec<(RuleId, String)>)> {
         let target = &served.target;
         let name = target.tool()?.as_str();
@@ -95,7 +95,7 @@ impl Policies {
     }
 
     /// The policies for any resource or any prompt.
-    pub(in crate::call) fn slice_of_kind(&self, is_resource: bool, parts: &mut Parts) -> Option<Slice> {
+    pub(in crate::call) fn slice_of_kind(&self, is_resource: bool, parts: &mut PartCache) -> Option<Slice> {
         let (action, kind) = if is_resource { ("read", "Resource") } else { ("get", "Prompt") };
         let (open, arguments) = self.cut(action, Known::Kind(kind), parts)?;
         let misfits = self.of(&arguments).map(|policy| policy.id.clone()).collect();
@@ -103,7 +103,7 @@ impl Policies {
         Some(Slice { action, open, arguments, types: BTreeMap::new(), world: None, misfits })
     }
 
-    fn cut(&self, action: &str, known: Known<'_>, parts: &mut Parts) -> Option<(Arc<Part>, Arc<Part>)> {
+    fn cut(&self, action: &str, known: Known<'_>, parts: &mut PartCache) -> Option<(Arc<Part>, Arc<Part>)> {
         let concerns = |policy: &Parsed| concerns_action(policy, action) && concerns_resource(policy, known);
         let own = self.parsed.iter().enumerate().filter(|(_, policy)| concerns(policy));
         let (arguments, open): (Vec<_>, Vec<_>) = own.partition(|(_, policy)| policy.reads.arguments);
@@ -137,7 +137,7 @@ impl Policies {
     }
 }
 
-impl Parts {
+impl PartCache {
     fn of(&mut self, policies: &[(usize, &Parsed)]) -> Option<Arc<Part>> {
         let key: Vec<usize> = policies.iter().map(|(index, _)| *index).collect();
         if let Some(known) = self.0.get(&key) {
