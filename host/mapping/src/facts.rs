@@ -3,25 +3,68 @@
 
 use std::collections::BTreeMap;
 
-use toolgate_policy::call::{ArgumentFact, ArgumentFacts};
+use toolgate_policy::call::{ArgumentFact, ArgumentFacts, ArgumentType};
 use wasmtime::component::Val;
 
 use super::shape::{Field, Function, Shape};
 
 /// Facts about the values of a function's parameters, in its order. What rules cannot compare exactly (floating-point
-/// numbers, bytes, lists of anything but scalars, integers beyond 64 signed bits) is left out.
+/// numbers, bytes, lists of anything but scalars, integers beyond 64 signed bits) is there as unreadable; only what was not
+/// given is absent.
 pub fn facts(vals: &[Val], function: &Function) -> ArgumentFacts {
-    let params = function.params.iter().zip(vals);
-    ArgumentFacts(
-        params.filter_map(|(param, val)| Some((param.name.clone(), fact(val, &param.shape)?))).collect(),
-    )
+    ArgumentFacts::new(record(&function.params, vals.iter()))
 }
 
+/// Types of a function's parameters, as rules see them.
+pub fn types(function: &Function) -> BTreeMap<String, ArgumentType> {
+    fields(&function.params)
+}
+
+fn fields(fields: &[Field]) -> BTreeMap<String, ArgumentType> {
+    fields.iter().map(|field| (field.name.clone(), type_of(&field.shape))).collect()
+}
+
+fn type_of(shape: &Shape) -> ArgumentType {
+    let payload = |shape: Option<&Shape>| shape.map(type_of);
+    match shape {
+        Shape::Bool => ArgumentType::Bool,
+        Shape::Integer(_) => ArgumentType::Long,
+        Shape::Char | Shape::String | Shape::Enum(_) => ArgumentType::Text,
+        Shape::List(of) if is_scalar(of) => ArgumentType::Set(Box::new(type_of(of))),
+        Shape::Flags(_) => ArgumentType::Set(Box::new(ArgumentType::Text)),
+        Shape::Record(of) => ArgumentType::Record(fields(of)),
+        Shape::Tuple(of) => {
+            let of = of.iter().enumerate().map(|(at, shape)| (at.to_string(), type_of(shape)));
+            ArgumentType::Record(of.collect())
+        }
+        Shape::Option(of) => ArgumentType::Optional(Box::new(type_of(of))),
+        Shape::Variant(cases) => tagged_type(cases.iter().map(|case| payload(case.payload.as_ref()))),
+        Shape::Result(ok, err) => tagged_type([payload(ok.as_deref()), payload(err.as_deref())].into_iter()),
+        Shape::F32 | Shape::F64 | Shape::Bytes | Shape::List(_) => ArgumentType::Hidden,
+    }
+}
+
+/// Type of a value with a tag. Its payload is visible if all cases that have one have the same type.
+fn tagged_type(payloads: impl Iterator<Item = Option<ArgumentType>>) -> ArgumentType {
+    let mut types: Vec<ArgumentType> = payloads.flatten().collect();
+    types.dedup();
+    let value = match types.as_slice() {
+        [] => None,
+        [one @ (ArgumentType::Optional(_) | ArgumentType::Hidden)] => Some(one.clone()),
+        [one] => Some(ArgumentType::Optional(Box::new(one.clone()))),
+        _ => Some(ArgumentType::Hidden),
+    };
+    let value = value.map(|value| ("value".to_owned(), value));
+    let tag = ("tag".to_owned(), ArgumentType::Text);
+    ArgumentType::Record([tag].into_iter().chain(value).collect())
+}
+
+/// The fact about a value; `None` for what was not given.
 fn fact(val: &Val, shape: &Shape) -> Option<ArgumentFact> {
     Some(match (shape, val) {
         (Shape::List(of), Val::List(elements)) if is_scalar(of) => {
-            let elements: Option<Vec<_>> = elements.iter().map(|element| fact(element, of)).collect();
-            set(elements?)
+            let elements: Option<Vec<_>> = elements.iter().map(scalar).collect();
+            elements.map_or(ArgumentFact::Unreadable, set)
         }
         (Shape::Flags(_), Val::Flags(flags)) => set(flags.iter().cloned().map(ArgumentFact::Text).collect()),
         (Shape::Record(fields), Val::Record(vals)) => {
@@ -34,14 +77,14 @@ fn fact(val: &Val, shape: &Shape) -> Option<ArgumentFact> {
         }
         (Shape::Option(of), Val::Option(val)) => fact(val.as_deref()?, of)?,
         (Shape::Variant(cases), Val::Variant(name, payload)) => {
-            let case = cases.iter().find(|case| case.name == *name)?;
-            tagged(name, case.payload.as_ref(), payload.as_deref())
+            let case = cases.iter().find(|case| case.name == *name);
+            tagged(name, case.and_then(|case| case.payload.as_ref()), payload.as_deref())
         }
         (Shape::Result(ok, _), Val::Result(Ok(payload))) => tagged("ok", ok.as_deref(), payload.as_deref()),
         (Shape::Result(_, err), Val::Result(Err(payload))) => {
             tagged("err", err.as_deref(), payload.as_deref())
         }
-        (_, val) => return scalar(val),
+        (_, val) => scalar(val).unwrap_or(ArgumentFact::Unreadable),
     })
 }
 
@@ -106,7 +149,7 @@ mod tests {
         let function = Function { params: vec![field("v", param)], result: None, deferred: None };
         let arguments = Json::parse(json!({ "v": value }).to_string().as_bytes(), BOUNDS).unwrap();
         let lowered = lower_within(&arguments, &function, ARGUMENT_VALUES_BYTES_MAX).unwrap();
-        facts(&lowered.vals, &function).0.remove("v")
+        facts(&lowered.vals, &function).arguments().unwrap().get("v").cloned()
     }
 
     fn text(value: &str) -> ArgumentFact {
@@ -124,15 +167,37 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_compared_exactly_is_no_fact() {
-        assert_eq!(of(Shape::F64, &json!(1.5)), None);
-        assert_eq!(of(Shape::Integer(Integer::U64), &json!("9223372036854775808")), None);
+    fn what_cannot_be_compared_exactly_is_there_and_unreadable() {
+        let unreadable = Some(ArgumentFact::Unreadable);
+        assert_eq!(of(Shape::F64, &json!(1.5)), unreadable);
+        assert_eq!(of(Shape::Integer(Integer::U64), &json!("9223372036854775808")), unreadable);
         assert_eq!(
             of(Shape::Integer(Integer::U64), &json!("9223372036854775807")),
             Some(ArgumentFact::Long(i64::MAX))
         );
         let nested = Shape::List(Box::new(Shape::Tuple(vec![Shape::Bool])));
-        assert_eq!(of(nested, &json!([[true]])), None);
+        assert_eq!(of(nested, &json!([[true]])), unreadable);
+    }
+
+    #[test]
+    fn each_fact_fits_the_type_of_its_argument() {
+        let case = |name: &str, payload| Case { name: name.to_owned(), payload };
+        let variant = Shape::Variant(vec![case("a", Some(Shape::String)), case("b", None)]);
+        for (shape, value) in [
+            (Shape::Integer(Integer::U8), json!(7)),
+            (Shape::List(Box::new(Shape::String)), json!(["x"])),
+            (Shape::Option(Box::new(Shape::Bool)), json!(true)),
+            (Shape::Tuple(vec![Shape::F64, Shape::String]), json!([1.5, "x"])),
+            (
+                Shape::Record(vec![field("n", Shape::Bytes), field("t", Shape::Char)]),
+                json!({ "n": "AA==", "t": "c" }),
+            ),
+            (variant.clone(), json!({ "tag": "a", "val": "x" })),
+            (variant, json!({ "tag": "b" })),
+        ] {
+            let fact = of(shape.clone(), &value);
+            assert!(type_of(&shape).is_met_by(fact.as_ref()), "{shape:?} {fact:?}");
+        }
     }
 
     #[test]
@@ -142,7 +207,7 @@ mod tests {
         let list = Shape::List(Box::new(Shape::String));
         assert_eq!(of(list, &json!(["x", "x"])), Some(ArgumentFact::Set(vec![text("x")])));
         let case = Case { name: "some-of".to_owned(), payload: Some(Shape::String) };
-        let variant = of(Shape::Variant(vec![case]), &json!({ "some-of": "y" }));
+        let variant = of(Shape::Variant(vec![case]), &json!({ "tag": "some-of", "val": "y" }));
         let expected = [("tag", text("some-of")), ("value", text("y"))];
         let expected = expected.map(|(name, fact)| (name.to_owned(), fact));
         assert_eq!(variant, Some(ArgumentFact::Record(expected.into())));

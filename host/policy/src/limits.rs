@@ -1,5 +1,6 @@
 //! Every bound, with default, ceiling and reason: calls in [`call`], lifted values in [`lift`], HTTP connections in
-//! [`http`], credentials in [`auth`], the store in [`keyvalue`], loading in [`load`], the wire in [`wire`]. No other file has a bound.
+//! [`http`], credentials in [`auth`], the store in [`keyvalue`], loading in [`load`], access rules in [`rules`], the wire in [`wire`].
+//! No other file has a bound.
 
 pub mod auth;
 pub mod call;
@@ -7,6 +8,7 @@ pub mod http;
 pub mod keyvalue;
 pub mod lift;
 pub mod load;
+pub mod rules;
 pub mod wire;
 
 /// A number as a size in memory; saturates at `usize::MAX`.

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::redact::printable;
 use crate::{Digest, InvalidValueError};
@@ -57,7 +58,7 @@ pub struct CallerIdentity {
     pub groups: BTreeSet<String>,
     /// Scopes that were granted to the client.
     pub scopes: BTreeSet<String>,
-    /// Parties that act for the subject (RFC 8693 §4.1), the present actor first. They give no rights.
+    /// Actors for the subject (RFC 8693 §4.1), the present one first. They give no rights.
     pub actors: Vec<String>,
     /// Tools to which the credential is limited, by name; `None` for all that rules allow.
     pub tools: Option<BTreeSet<String>>,
@@ -65,8 +66,14 @@ pub struct CallerIdentity {
 
 /// The party on whose behalf a tool is called. Made by authentication only: `host/clippy.toml` lists the places that
 /// may call its constructors. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Principal(Arc<Facts>);
+#[derive(Clone)]
+pub struct Principal(Arc<Known>);
+
+/// Facts, and their digest once somebody asked for it.
+struct Known {
+    facts: Facts,
+    digest: OnceLock<Digest>,
+}
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Facts {
@@ -78,22 +85,37 @@ enum Facts {
 impl Principal {
     /// The principal of a connection that needs no credentials because only this machine's user can reach it.
     pub fn local(user: impl Into<String>) -> Self {
-        Self(Arc::new(Facts::Local { user: user.into(), tenant: Tenant::default() }))
+        Self::of(Facts::Local { user: user.into(), tenant: Tenant::default() })
     }
 
     /// The host itself.
     pub fn host() -> Self {
-        Self(Arc::new(Facts::Host { tenant: Tenant::default() }))
+        Self::of(Facts::Host { tenant: Tenant::default() })
     }
 
     /// The holder of a credential that was verified.
     pub fn identified(identity: CallerIdentity) -> Self {
-        Self(Arc::new(Facts::Identified(identity)))
+        Self::of(Facts::Identified(identity))
+    }
+
+    fn of(facts: Facts) -> Self {
+        Self(Arc::new(Known { facts, digest: OnceLock::new() }))
+    }
+
+    /// The same caller as if it had these scopes as well. For questions of what would be permitted, never for a call.
+    pub(crate) fn with_scopes(&self, more: &BTreeSet<String>) -> Self {
+        match &self.0.facts {
+            Facts::Identified(identity) if !more.is_subset(&identity.scopes) => {
+                let scopes = identity.scopes.union(more).cloned().collect();
+                Self::of(Facts::Identified(CallerIdentity { scopes, ..identity.clone() }))
+            }
+            _ => self.clone(),
+        }
     }
 
     /// Origin of the principal.
     pub fn kind(&self) -> PrincipalKind {
-        match &*self.0 {
+        match &self.0.facts {
             Facts::Local { .. } => PrincipalKind::Local,
             Facts::Host { .. } => PrincipalKind::Host,
             Facts::Identified(identity) => match identity.kind {
@@ -105,7 +127,7 @@ impl Principal {
 
     /// The name, unique within its kind, issuer and tenant.
     pub fn name(&self) -> &str {
-        match &*self.0 {
+        match &self.0.facts {
             Facts::Local { user, .. } => user,
             Facts::Host { .. } => "toolgate",
             Facts::Identified(identity) => &identity.subject,
@@ -114,7 +136,7 @@ impl Principal {
 
     /// The tenant it acts for.
     pub fn tenant(&self) -> &Tenant {
-        match &*self.0 {
+        match &self.0.facts {
             Facts::Local { tenant, .. } | Facts::Host { tenant } => tenant,
             Facts::Identified(identity) => &identity.tenant,
         }
@@ -122,7 +144,7 @@ impl Principal {
 
     /// Claims of its credential; `None` for those that have none.
     pub fn identity(&self) -> Option<&CallerIdentity> {
-        match &*self.0 {
+        match &self.0.facts {
             Facts::Local { .. } | Facts::Host { .. } => None,
             Facts::Identified(identity) => Some(identity),
         }
@@ -131,7 +153,7 @@ impl Principal {
     /// Whether this is the same party, perhaps with another token: kind, issuer, subject, client and tenant are equal.
     /// The API keys of one name are one party, so that a key can be replaced.
     pub fn is_same_party(&self, other: &Self) -> bool {
-        match (&*self.0, &*other.0) {
+        match (&self.0.facts, &other.0.facts) {
             (Facts::Identified(one), Facts::Identified(other)) => {
                 let is_key = one.issuer == API_KEY_ISSUER;
                 one.kind == other.kind
@@ -146,7 +168,27 @@ impl Principal {
 
     /// Digest of everything that a rule may ask about it: principals with equal digests get equal verdicts.
     pub fn digest(&self) -> Digest {
-        Digest::of(format!("{:?}", self.0).as_bytes())
+        *self.0.digest.get_or_init(|| Digest::of(format!("{:?}", self.0.facts).as_bytes()))
+    }
+}
+
+impl PartialEq for Principal {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.facts == other.0.facts
+    }
+}
+
+impl Eq for Principal {}
+
+impl Hash for Principal {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.facts.hash(state);
+    }
+}
+
+impl fmt::Debug for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.facts.fmt(f)
     }
 }
 

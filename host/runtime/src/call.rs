@@ -9,7 +9,7 @@ use std::time::Duration;
 use toolgate_base::outcome::{Fault, FaultKind, Outcome};
 use toolgate_mapping::lift::lift_outcome;
 use toolgate_mapping::lower::{LowerError, Lowered};
-use toolgate_policy::call::{ArgumentFacts, DeniedError, Settled, judge, settle};
+use toolgate_policy::call::{ArgumentFacts, DeniedError, Settled, Transport, judge, settle};
 use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::limits::lift::{ARGUMENT_VALUES_BYTES_MAX, SMALL_VALUES_BYTES};
 use toolgate_policy::limits::load::{SCHEMA_VALUE_STEPS_MAX, SCHEMA_VALUE_STEPS_SMALL};
@@ -56,13 +56,21 @@ async fn attempt(
     };
     let snapshot = services.snapshots.now();
     let rules = snapshot.rules();
-    let judged = judge(rules, &request.principal, snapshot.find(&request.tool)).map_err(Outcome::Denied)?;
+    let moment = snapshot.moment(request.source, request.transport);
+    let target = snapshot.find(&request.tool);
+    let judged = judge(rules, &request.principal, target, &moment).map_err(Outcome::Denied)?;
     let tool = snapshot.resolve(&judged).ok_or(Outcome::Denied(DeniedError::Unknown))?;
     record.judged(&judged, &tool.provenance);
     let limits = tool.export.limits();
     let deadline = request.arrived + Duration::from_millis(limits.get(CallLimit::Deadline));
     let args = lower(services, request, &tool).await.map_err(Outcome::Fault)?;
-    let permit = match settle(judged, rules, &ArgumentFacts::default()).map_err(Outcome::Denied)? {
+    let facts = if judged.reads_arguments() { tool.facts(&args) } else { ArgumentFacts::default() };
+    let moment = snapshot.moment(request.source, request.transport);
+    if let Some(shadow) = snapshot.shadow() {
+        let facts = tool.facts(&args);
+        record.would(&shadow.explain(&request.principal, Some(&tool.target), &moment, Some(&facts)));
+    }
+    let permit = match settle(judged, rules, &facts, &moment).map_err(Outcome::Denied)? {
         Settled::Permit(permit) => permit,
         Settled::NeedsApproval(rule) => return Err(Outcome::Denied(DeniedError::errored(rule))),
     };
@@ -77,7 +85,7 @@ async fn attempt(
         interrupt,
         relay: request.relay.clone(),
         notes: record.notes(),
-        tells_crash: tool.crash_details.includes(request.is_local),
+        tells_crash: tool.crash_details.includes(request.transport != Transport::Http),
         lift: lift_outcome,
         slot,
     };

@@ -6,7 +6,7 @@ mod clear;
 mod clock;
 pub mod describe;
 mod dynamic;
-mod error;
+pub mod error;
 mod fetch;
 mod keep;
 mod param_header;

@@ -6,10 +6,12 @@ pub mod plugin;
 pub mod tool;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use tokio::sync::watch;
-use toolgate_policy::call::{DeniedError, Judged, Rules, Target, judge};
+use toolgate_policy::call::{DeniedError, Judged, Moment, Rules, ServedTool, Target, Transport, judge};
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::{TrustError, TrustPolicy};
 use toolgate_policy::{Digest, Principal, ToolName};
@@ -18,10 +20,14 @@ use toolgate_signature::trust::TrustSpec;
 use plugin::Plugin;
 use tool::Tool;
 
+use crate::spec::AccessRules;
+
 /// Plugins and tools that serve, and the rules by which they may be called.
 #[derive(Default)]
 pub struct Snapshot {
-    rules: Arc<Rules>,
+    access: Arc<AccessRules>,
+    rules: Rules,
+    shadow: Option<Rules>,
     plugins: Vec<Arc<Plugin>>,
     tools: BTreeMap<ToolName, Arc<Tool>>,
 }
@@ -66,15 +72,38 @@ impl Ruling {
 
 impl Snapshot {
     /// A snapshot of these plugins, whose names must not clash, under these rules.
-    pub(crate) fn of(plugins: Vec<Arc<Plugin>>, rules: Arc<Rules>) -> Self {
+    pub(crate) fn of(plugins: Vec<Arc<Plugin>>, access: Arc<AccessRules>) -> Self {
+        let served: Vec<ServedTool> =
+            plugins.iter().flat_map(|plugin| plugin.tools()).map(|tool| tool.served()).collect();
+        // A tool that rules do not fit is denied by them, and its plugin was refused before.
+        let (rules, _) = access.set.bind(&served);
+        let shadow = access.shadow.as_ref().map(|set| set.bind(&served).0);
         let tools = plugins.iter().flat_map(|plugin| plugin.tools());
         let tools = tools.map(|tool| (tool.listing.name.clone(), Arc::clone(tool))).collect();
-        Self { rules, plugins, tools }
+        Self { access, rules, shadow, plugins, tools }
     }
 
     /// The rules by which the tools may be called.
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// Rules that are only evaluated and recorded, if there are any.
+    pub(crate) fn shadow(&self) -> Option<&Rules> {
+        self.shadow.as_ref()
+    }
+
+    /// The present moment for a call that came this way, in the time zone of the rules.
+    pub fn moment(&self, source: Option<IpAddr>, transport: Transport) -> Moment {
+        let now = Timestamp::now();
+        let there = now.to_zoned(self.access.zone.clone());
+        Moment {
+            now_s: now.as_second(),
+            hour: there.hour().unsigned_abs(),
+            weekday: there.weekday().to_monday_one_offset().unsigned_abs(),
+            source,
+            transport,
+        }
     }
 
     /// The plugins, in the operator's order.
@@ -94,28 +123,36 @@ impl Snapshot {
     }
 
     /// The tools that a principal may call, sorted by name; decided by the same `judge` that decides about calls.
-    pub fn list(&self, principal: &Principal) -> Vec<Arc<Tool>> {
-        let may = |tool: &&Arc<Tool>| self.judge(principal, &tool.target).is_ok();
-        self.tools().filter(may).cloned().collect()
+    pub fn list(&self, principal: &Principal, moment: &Moment) -> Vec<Arc<Tool>> {
+        let is_listed = |tool: &&Arc<Tool>| match self.judge(principal, Some(&tool.target), moment) {
+            Ok(_) => true,
+            Err(denied) => denied.is_listed(),
+        };
+        self.tools().filter(is_listed).cloned().collect()
     }
 
     /// The tool of this name, if a principal may call it.
-    pub fn tool(&self, principal: &Principal, name: &str) -> Option<Arc<Tool>> {
-        self.resolve(&judge(&self.rules, principal, self.find(name)).ok()?)
+    pub fn tool(&self, principal: &Principal, name: &str, moment: &Moment) -> Option<Arc<Tool>> {
+        self.resolve(&self.judge(principal, self.find(name), moment).ok()?)
     }
 
     /// Whether a principal may use this target, under the rules of this snapshot.
     ///
     /// # Errors
     /// Why not.
-    pub fn judge(&self, principal: &Principal, target: &Target) -> Result<Judged, DeniedError> {
-        judge(&self.rules, principal, Some(target))
+    pub fn judge(
+        &self,
+        principal: &Principal,
+        target: Option<&Target>,
+        moment: &Moment,
+    ) -> Result<Judged, DeniedError> {
+        judge(&self.rules, principal, target, moment)
     }
 
     /// This snapshot without some plugins.
     fn without(&self, gone: impl Fn(&Arc<Plugin>) -> bool) -> Self {
         let plugins = self.plugins.iter().filter(|plugin| !gone(plugin)).cloned().collect();
-        Self::of(plugins, Arc::clone(&self.rules))
+        Self::of(plugins, Arc::clone(&self.access))
     }
 
     /// Whether clients would see the same lists of tools.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use toolgate_base::spec::PluginSpec;
 use toolgate_policy::PluginName;
-use toolgate_policy::call::Rules;
+use toolgate_policy::call::RuleSet;
 use toolgate_policy::load::Pin;
 use toolgate_policy::load::pin::Approved;
 use toolgate_signature::trust::TrustSpec;
@@ -21,11 +22,28 @@ pub struct Spec {
     /// Approvals.
     pub approvals: Approvals,
     /// Rules about calls.
-    pub rules: Arc<Rules>,
+    pub rules: Arc<AccessRules>,
     /// Consequence of a refused plugin for the others.
     pub on_refused: OnRefused,
     /// Plugin folders that were scanned.
     pub folders: Vec<Folder>,
+}
+
+/// Rules about calls, with what they are evaluated in.
+#[derive(Debug, Clone)]
+pub struct AccessRules {
+    /// The rules in force.
+    pub set: RuleSet,
+    /// Rules that are only evaluated and recorded, to try them.
+    pub shadow: Option<RuleSet>,
+    /// Time zone of hours and weekdays in rules; UTC by default.
+    pub zone: TimeZone,
+}
+
+impl Default for AccessRules {
+    fn default() -> Self {
+        Self { set: RuleSet::default(), shadow: None, zone: TimeZone::UTC }
+    }
 }
 
 impl Spec {

@@ -1,6 +1,7 @@
 //! `toolgate.toml` and the files it names, read and checked completely before anything is bound, fetched or compiled.
 //! All errors are reported at once, with file, line, key and remedy. The result is valid.
 
+mod access;
 mod api_keys;
 mod auth;
 mod grant;
@@ -23,6 +24,7 @@ use toolgate_policy::limits::call::{CallLimit, CallLimits};
 use toolgate_runtime::spec::{Approvals, Spec};
 use toolgate_signature::trust::TrustSpec;
 
+pub(crate) use access::AccessConfig;
 pub(crate) use api_keys::read_text as read_api_keys;
 pub(crate) use auth::{AuthConfig, StepUp};
 pub(crate) use problem::ConfigError;
@@ -38,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) server: ServerConfig,
     /// Authentication of callers, if they must say who they are.
     pub(crate) auth: Option<AuthConfig>,
+    /// Rules about calls.
+    pub(crate) access: AccessConfig,
     /// Path of the state directory.
     pub(crate) state: PathBuf,
     /// Plugins to serve, and the policy for them.
@@ -134,6 +138,9 @@ fn read(
     let mut files = Vec::new();
     let tenants = auth::read_tenants(&root);
     let auth = auth::read(document, &root, server.public_url.as_deref(), &tenants, &mut files);
+    let access = access::read(document, &root, auth.as_ref().map(AuthConfig::obtainable));
+    files.extend(access.files().cloned());
+    let rules = access.load(&document.path).map_err(|found| problems.take_over(found)).ok();
     let state_dir = state_dir(document, &root);
     let secrets = secret::read(document, &root);
     let defaults = root.section("defaults").map(|defaults| {
@@ -157,7 +164,7 @@ fn read(
         plugins,
         trust: Arc::new(trust.trust),
         approvals,
-        rules: Arc::default(),
+        rules: Arc::new(rules?),
         on_refused: server.on_refused,
         folders,
     };
@@ -169,6 +176,7 @@ fn read(
     Some(Config {
         server,
         auth,
+        access,
         state: state_dir,
         spec,
         lock,

@@ -143,7 +143,7 @@ impl ServerHandler for Handler {
         let mut call =
             Request::new(inbound.principal.clone(), request.name.as_ref(), arguments, interrupt.clone());
         call.caller = inbound.caller.clone();
-        call.is_local = inbound.is_local;
+        (call.transport, call.source) = (inbound.transport, inbound.source);
         let over = CancellationToken::new();
         let telling = context.meta.get_progress_token().map(|token| {
             let (relay, reports) = Relay::open();

@@ -92,7 +92,10 @@ impl Made {
         let gate = gate(&world, "state");
         let report = gate.start(&spec(&world, &plugins));
         assert!(report.serves, "{report:?}");
-        let listed = gate.now().list(&Principal::local("test"));
+        let listed = {
+            let now = gate.now();
+            now.list(&Principal::local("test"), &now.moment(None, toolgate_policy::call::Transport::Cli))
+        };
         assert_eq!(listed.len(), named.len());
         let tools = listed.iter().map(|tool| {
             let name = tool.listing.name.as_str().to_owned();

@@ -4,12 +4,15 @@
 
 use std::sync::Arc;
 
+use super::denied::DeniedError;
 use super::facts::ArgumentFacts;
-use super::rules::{RuleId, Rules};
+use super::moment::Moment;
+use super::rule_id::RuleId;
+use super::rules::Rules;
 use super::target::Target;
 use crate::Digest;
 use crate::capability::Effects;
-use crate::principal::{Principal, Tenant};
+use crate::principal::{Principal, PrincipalKind, Tenant};
 
 /// Proof that this principal may use this target in principle, under these rules. It opens nothing.
 #[must_use]
@@ -18,6 +21,8 @@ pub struct Judged {
     principal: Principal,
     target: Target,
     permits: Arc<[RuleId]>,
+    reads_arguments: bool,
+    moment: Moment,
     policy: Digest,
 }
 
@@ -36,55 +41,54 @@ pub enum Settled {
     NeedsApproval(RuleId),
 }
 
-/// Reason why a call is denied. Callers cannot tell an unknown tool from a forbidden one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DeniedError {
-    /// There is no such tool.
-    #[error("no tool of that name is served")]
-    Unknown,
-    /// No rule permits it, or these forbid it.
-    #[error("{}", if .by.is_empty() { "no rule permits it".to_owned() } else { format!("forbidden by {}", listed(.by)) })]
-    Hidden {
-        /// Rules that forbid it; empty where none permits it.
-        by: Arc<[RuleId]>,
-    },
-    /// The rules changed between the two steps of the verdict, or could not be evaluated.
-    #[error("the rules could not be evaluated{}", if .ids.is_empty() { String::new() } else { format!(": {}", listed(.ids)) })]
-    Errored {
-        /// Rules that failed.
-        ids: Arc<[RuleId]>,
-    },
-}
-
-/// Decides whether `principal` may use `target` in principle; no target means there is none of that name.
+/// Decides whether `principal` may use `target` in principle; no target means there is none of that name. Lists are made
+/// of the same verdict: what is shown is what is judged, and what [`DeniedError::is_listed`] says.
 ///
 /// # Errors
 /// Why not.
-pub fn judge(rules: &Rules, principal: &Principal, target: Option<&Target>) -> Result<Judged, DeniedError> {
-    let target = target.ok_or(DeniedError::Unknown)?;
+pub fn judge(
+    rules: &Rules,
+    principal: &Principal,
+    target: Option<&Target>,
+    moment: &Moment,
+) -> Result<Judged, DeniedError> {
+    let Some(target) = target else {
+        rules.decide_nothing(principal, moment);
+        return Err(DeniedError::Unknown);
+    };
     if !is_within(principal, target) {
-        return Err(DeniedError::Hidden { by: Arc::default() });
-    }
-    let decision = rules.decide(principal, target);
-    if decision.permits.is_empty() {
+        rules.decide_nothing(principal, moment);
         return Err(DeniedError::Hidden { by: Arc::default() });
     }
     Ok(Judged {
+        permits: rules.decide(principal, target, moment)?,
         principal: principal.clone(),
         target: target.clone(),
-        permits: decision.permits.into(),
+        reads_arguments: principal.kind() != PrincipalKind::Host && rules.reads_arguments(target),
+        moment: *moment,
         policy: rules.digest(),
     })
 }
 
-/// Decides whether what was judged may begin with these arguments, under the same rules.
+/// Decides whether what was judged may begin with these arguments, under the same rules. Where time has passed, the
+/// circumstances are judged again.
 ///
 /// # Errors
-/// Why not.
-pub fn settle(judged: Judged, rules: &Rules, _arguments: &ArgumentFacts) -> Result<Settled, DeniedError> {
+/// Why not. Rules about arguments deny where `arguments` were not read.
+pub fn settle(
+    mut judged: Judged,
+    rules: &Rules,
+    arguments: &ArgumentFacts,
+    moment: &Moment,
+) -> Result<Settled, DeniedError> {
     if judged.policy != rules.digest() {
         return Err(DeniedError::Errored { ids: Arc::default() });
     }
+    if judged.moment != *moment {
+        judged.permits = rules.decide(&judged.principal, &judged.target, moment)?;
+        judged.moment = *moment;
+    }
+    rules.decide_arguments(&judged.principal, &judged.target, moment, arguments)?;
     Ok(Settled::Permit(Permit(judged)))
 }
 
@@ -92,17 +96,6 @@ pub fn settle(judged: Judged, rules: &Rules, _arguments: &ArgumentFacts) -> Resu
 fn is_within(principal: &Principal, target: &Target) -> bool {
     let limited = principal.identity().and_then(|identity| identity.tools.as_ref());
     limited.is_none_or(|tools| target.tool().is_some_and(|tool| tools.contains(tool.as_str())))
-}
-
-fn listed(rules: &[RuleId]) -> String {
-    rules.iter().map(RuleId::as_str).collect::<Vec<_>>().join(", ")
-}
-
-impl DeniedError {
-    /// The rule `id` could not be applied.
-    pub fn errored(id: RuleId) -> Self {
-        Self::Errored { ids: Arc::new([id]) }
-    }
 }
 
 impl Judged {
@@ -119,6 +112,11 @@ impl Judged {
     /// Rules that permit it.
     pub fn rules(&self) -> &[RuleId] {
         &self.permits
+    }
+
+    /// Whether [`settle`] needs facts about the arguments.
+    pub fn reads_arguments(&self) -> bool {
+        self.reads_arguments
     }
 
     /// Digest of the rules under which this holds.
@@ -162,9 +160,13 @@ impl Permit {
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "what is judged is made up here")]
 mod tests {
+    use super::super::moment::Transport;
     use super::super::target::{PluginFacts, TargetKind};
     use super::*;
     use crate::ToolName;
+
+    const NOON: Moment =
+        Moment { now_s: 1_769_860_800, hour: 12, weekday: 6, source: None, transport: Transport::Stdio };
 
     fn target() -> Target {
         let facts = PluginFacts::without_grants(&"a".parse().unwrap(), Digest::of(b"bytes"));
@@ -174,8 +176,9 @@ mod tests {
     #[test]
     fn a_permit_names_the_tool_the_bytes_the_rules_and_the_tenant_it_is_for() {
         let (rules, target) = (Rules::default(), target());
-        let judged = judge(&rules, &Principal::local("me"), Some(&target)).unwrap();
-        let Settled::Permit(permit) = settle(judged, &rules, &ArgumentFacts::default()).unwrap() else {
+        let judged = judge(&rules, &Principal::local("me"), Some(&target), &NOON).unwrap();
+        let Settled::Permit(permit) = settle(judged, &rules, &ArgumentFacts::default(), &NOON).unwrap()
+        else {
             panic!("no rule asks for an approval");
         };
         assert_eq!((permit.target(), permit.policy()), (&target, rules.digest()));
@@ -189,6 +192,7 @@ mod tests {
 
     #[test]
     fn nothing_is_permitted_that_is_not_there() {
-        assert_eq!(judge(&Rules::default(), &Principal::local("me"), None), Err(DeniedError::Unknown));
+        let judged = judge(&Rules::default(), &Principal::local("me"), None, &NOON);
+        assert_eq!(judged, Err(DeniedError::Unknown));
     }
 }

@@ -1,4 +1,4 @@
-//! The target of a call, as rules see it. The facts come from the plugin's bytes, its signatures and its grants, never from
+//! The thing to be used, as rules see it. The facts come from the plugin's bytes, its signatures and its grants, never from
 //! what the plugin says about itself.
 
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ pub struct Target {
     plugin: Arc<PluginFacts>,
 }
 
-/// Part of a plugin that is meant.
+/// The part of a plugin that is meant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TargetKind {
     /// A tool, to be called.
@@ -67,7 +67,7 @@ impl Target {
         Self { kind, plugin }
     }
 
-    /// Part of the plugin that is meant.
+    /// The part of the plugin that is meant.
     pub fn kind(&self) -> &TargetKind {
         &self.kind
     }
@@ -98,6 +98,16 @@ impl Target {
     /// Effects of the plugin's grants.
     pub fn effects(&self) -> Effects {
         self.plugin.effects
+    }
+}
+
+impl TargetKind {
+    /// The tool's or prompt's name, or the resource's URI.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Tool(name) => name.as_str(),
+            Self::Resource(name) | Self::Prompt(name) => name,
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! A call as it arrives.
 
+use std::net::IpAddr;
+
 use tokio::time::Instant;
 use toolgate_base::interrupt::Interrupt;
 use toolgate_base::json::Json;
 use toolgate_base::relay::Relay;
 use toolgate_policy::Principal;
+use toolgate_policy::call::Transport;
 
 use crate::large::{Large, LargeMessage, WorkError};
 use crate::quota::QuotaError;
@@ -26,8 +29,10 @@ pub struct Request {
     pub relay: Relay,
     /// Whether the call is a probe for the capabilities that the plugin requests; its record notes it.
     pub learning: bool,
-    /// Whether it arrived over stdio or from the command line, and not over a network.
-    pub is_local: bool,
+    /// Way on which it arrived.
+    pub transport: Transport,
+    /// Address of its sender, where it arrived over a network.
+    pub source: Option<IpAddr>,
     /// Time of arrival, from which its deadline counts.
     pub arrived: Instant,
 }
@@ -48,7 +53,8 @@ impl Request {
             interrupt,
             relay: Relay::default(),
             learning: false,
-            is_local: false,
+            transport: Transport::Http,
+            source: None,
             arrived: Instant::now(),
         }
     }

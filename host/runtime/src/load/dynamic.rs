@@ -14,7 +14,9 @@ use toolgate_mapping::lift::lift_outcome;
 use toolgate_mapping::lower::Lowered;
 use toolgate_mapping::schema::Reply;
 use toolgate_mapping::shape::{self, Field, Function, Shape, optional, record};
-use toolgate_policy::call::{ArgumentFacts, PluginFacts, Rules, Settled, Target, TargetKind, judge, settle};
+use toolgate_policy::call::{
+    ArgumentFacts, PluginFacts, Rules, Settled, Target, TargetKind, Transport, judge, settle,
+};
 use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::limits::load::{SCHEMA_STACK_BYTES, TOOLS_MAX};
 use toolgate_policy::load::Clearance;
@@ -33,6 +35,7 @@ use super::schema::CompileCost;
 use super::schema::held::{CompiledSchema, SerdeJson};
 use super::schema::tree::Strict;
 use super::{param_header, schema};
+use crate::snapshot::Snapshot;
 use crate::snapshot::tool::{Judge, Own, ToolListing};
 
 /// Reasons to refuse the dynamic tools of a plugin.
@@ -168,8 +171,10 @@ pub(crate) fn ask(
     let failed = |error: &dyn std::fmt::Display| DynamicToolsError::List(error.to_string());
     // The operator's rules are about callers; the host asks before there are any.
     let rules = Rules::default();
-    let judged = judge(&rules, &host, Some(&target)).map_err(|error| failed(&error))?;
-    let settled = settle(judged, &rules, &ArgumentFacts::default()).map_err(|error| failed(&error))?;
+    let moment = Snapshot::default().moment(None, Transport::Cli);
+    let judged = judge(&rules, &host, Some(&target), &moment).map_err(|error| failed(&error))?;
+    let settled =
+        settle(judged, &rules, &ArgumentFacts::default(), &moment).map_err(|error| failed(&error))?;
     let permit = match settled {
         Settled::Permit(permit) => permit,
         Settled::NeedsApproval(rule) => return Err(failed(&format!("the rule {rule} asks for an approval"))),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use toolgate_base::outcome::with_causes;
+use toolgate_policy::call::RuleMisfit;
 use toolgate_policy::load::{ClearanceError, TrustError};
 use toolgate_policy::{Digest, PluginName};
 use toolgate_sandbox::inspect::InspectError;
@@ -38,10 +39,22 @@ pub enum LoadError {
     /// Its dynamic tools are refused.
     #[error("ask it for its tools")]
     Dynamic(Digest, #[source] DynamicToolsError),
+    /// Access rules about its arguments do not fit their types.
+    #[error("judge calls of it")]
+    Access(Digest, #[source] AccessMisfitError),
     /// Its names clash with those of another plugin.
     #[error("give it its names")]
     Names(Digest, #[source] NameClashError),
 }
+
+/// Access rules do not fit the types of a plugin's arguments, so that they could not decide.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(
+    "{}; change the rule, or keep the version before",
+    .0.iter().map(|misfit| format!("the access rule `{}` does not fit {}: {}", misfit.rule, misfit.tool, misfit.why))
+        .collect::<Vec<_>>().join("; ")
+)]
+pub struct AccessMisfitError(pub Vec<RuleMisfit>);
 
 /// Kind of reason that keeps a plugin from loading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,7 +89,7 @@ impl LoadError {
         match self {
             Self::Fetch(error) if error.is_absence() => Kind::Failed,
             Self::Prepare(_, PrepareError::Compile(_) | PrepareError::Store(_)) => Kind::Failed,
-            Self::Clear(_, ClearanceError::Held(_)) => Kind::Held,
+            Self::Clear(_, ClearanceError::Held(_)) | Self::Access(..) => Kind::Held,
             _ => Kind::Refused,
         }
     }
@@ -91,6 +104,7 @@ impl LoadError {
             | Self::Clear(digest, _)
             | Self::Prepare(digest, _)
             | Self::Dynamic(digest, _)
+            | Self::Access(digest, _)
             | Self::Names(digest, _) => Some(*digest),
         }
     }

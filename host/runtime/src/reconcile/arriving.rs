@@ -42,7 +42,7 @@ impl Reconciler {
         if let Some(trust) = self.services.snapshots.trust() {
             plan.spec.trust = trust;
         }
-        let Spec { plugins, trust, approvals, .. } = &plan.spec;
+        let Spec { plugins, trust, approvals, rules, .. } = &plan.spec;
         let now = match self.services.rollback.judge(trust, load::now()) {
             Ok(now) => now,
             Err(error) => {
@@ -58,7 +58,7 @@ impl Reconciler {
             let against = Against { trust, approved: approvals.of(&wanted.name), now };
             let before = state.serving().cloned();
             let origin = Origin::Arrived(fetched);
-            *state = loading::finish(&self.services, wanted, against, origin, before.as_ref());
+            *state = loading::finish(&self.services, wanted, against, rules, origin, before.as_ref());
             touched.push(wanted.name.clone());
         }
         let report = self.publish(plan, Occasion::Arrival, now);

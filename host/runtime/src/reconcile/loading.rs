@@ -11,12 +11,13 @@ use toolgate_policy::load::pin::Approved;
 use toolgate_policy::load::signer::UnixTime;
 
 use super::Fetching;
+use crate::load::error::AccessMisfitError;
 use crate::load::source::{Found, Sources};
 use crate::load::{self, Against, LoadError, Origin, ReadyPlugin};
 use crate::services::Services;
 use crate::snapshot::Snapshot;
 use crate::snapshot::plugin::Plugin;
-use crate::spec::Spec;
+use crate::spec::{AccessRules, Spec};
 
 /// Progress of a plugin.
 pub(crate) enum LoadState {
@@ -76,7 +77,7 @@ pub(super) fn load_all(
         let load = |(at, wanted): (usize, &PluginSpec)| {
             let approved = spec.approvals.of(&wanted.name);
             let against = Against { trust: &spec.trust, approved, now };
-            (at, load(services, wanted, against, before(old, wanted), fetching))
+            (at, load(services, wanted, against, &spec.rules, before(old, wanted), fetching))
         };
         std::iter::from_fn(take).map(load).collect::<Vec<_>>()
     };
@@ -99,6 +100,7 @@ fn load(
     services: &Services,
     wanted: &PluginSpec,
     against: Against<'_>,
+    rules: &AccessRules,
     before: Option<&Arc<Plugin>>,
     fetching: Fetching,
 ) -> LoadState {
@@ -114,7 +116,7 @@ fn load(
         }
         Fetching::Now | Fetching::Later => Origin::Source,
     };
-    finish(services, wanted, against, origin, before)
+    finish(services, wanted, against, rules, origin, before)
 }
 
 /// Loads a plugin. `before` is its version that serves.
@@ -122,15 +124,29 @@ pub(super) fn finish(
     services: &Services,
     wanted: &PluginSpec,
     against: Against<'_>,
+    rules: &AccessRules,
     origin: Origin<'_>,
     before: Option<&Arc<Plugin>>,
 ) -> LoadState {
-    match load::run(services, wanted, against, origin, before) {
+    let ready = load::run(services, wanted, against, origin, before);
+    match ready.and_then(|ready| fits(rules, &ready.plugin).map(|()| ready)) {
         Ok(ready) => LoadState::Ready(ready),
         Err(why) => {
+            let before = before.filter(|plugin| fits(rules, plugin).is_ok());
             LoadState::Not { why: Arc::new(why), instead: instead(services, wanted, against, before) }
         }
     }
+}
+
+/// Checks that access rules about arguments fit the types of a plugin's tools.
+fn fits(rules: &AccessRules, plugin: &Plugin) -> Result<(), LoadError> {
+    let served: Vec<_> = plugin.tools().iter().map(|tool| tool.served()).collect();
+    let sets = [Some(&rules.set), rules.shadow.as_ref()];
+    let misfits: Vec<_> = sets.into_iter().flatten().flat_map(|set| set.bind(&served).1).collect();
+    if misfits.is_empty() {
+        return Ok(());
+    }
+    Err(LoadError::Access(plugin.digest(), AccessMisfitError(misfits)))
 }
 
 /// Version that may serve in place of `wanted`: the one that serves, or the one approved and stored. For a remote

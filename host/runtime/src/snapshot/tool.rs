@@ -1,5 +1,6 @@
 //! A tool: its listing, its call target for the judge, and the export that runs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -7,11 +8,12 @@ use tokio_util::sync::CancellationToken;
 use toolgate_base::json::Json;
 use toolgate_base::outcome::{Answer, Content, Verdict};
 use toolgate_base::spec::{CrashDetails, PluginSpec};
+use toolgate_mapping::facts;
 use toolgate_mapping::lower::{LowerError, Lowered, lower_within};
 use toolgate_mapping::schema::Reply;
 use toolgate_mapping::shape::Function;
 use toolgate_policy::ToolName;
-use toolgate_policy::call::{PluginFacts, Target, TargetKind};
+use toolgate_policy::call::{ArgumentFacts, PluginFacts, ServedTool, Target, TargetKind};
 use toolgate_policy::capability::Effects;
 use toolgate_policy::limits::lift::SMALL_VALUES_BYTES;
 use toolgate_policy::limits::load::{SCHEMA_VALUE_STEPS_MAX, SCHEMA_VALUE_STEPS_SMALL};
@@ -170,6 +172,26 @@ impl Tool {
                 lower_within(other, &nothing, bytes_max)
             }
             (None, arguments) => lower_within(arguments, self.export.function(), bytes_max),
+        }
+    }
+
+    /// The tool as rules are bound to it.
+    pub(crate) fn served(&self) -> ServedTool {
+        let arguments = match &self.own {
+            // A dynamic tool has no types in WIT.
+            Some(_) => BTreeMap::new(),
+            None => facts::types(self.export.function()),
+        };
+        let writes = self.effects().writes;
+        let destructive = writes || self.listing.claims.destructive == Some(true);
+        ServedTool { target: self.target.clone(), arguments, destructive }
+    }
+
+    /// Facts about lowered arguments, for rules.
+    pub(crate) fn facts(&self, args: &Lowered) -> ArgumentFacts {
+        match &self.own {
+            Some(_) => ArgumentFacts::new(BTreeMap::new()),
+            None => facts::facts(&args.vals, self.export.function()),
         }
     }
 

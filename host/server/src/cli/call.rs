@@ -5,6 +5,7 @@ use toolgate_base::interrupt::Interrupt;
 use toolgate_base::json::{Json, JsonLimits};
 use toolgate_base::outcome::{Blame, Content, Outcome, Verdict};
 use toolgate_policy::ToolName;
+use toolgate_policy::call::Transport;
 use toolgate_policy::limits::wire::{BODY_BYTES_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
 use toolgate_policy::load::lint::{similar_prefixes, skeleton};
 use toolgate_policy::redact::printable;
@@ -81,7 +82,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let runtime = runtime()?;
     let interrupt = Interrupt::default();
     let request = Request::new(auth::parent(), args.tool.as_str(), arguments, interrupt.clone());
-    let request = Request { is_local: true, ..request };
+    let request = Request { transport: Transport::Cli, ..request };
     let closed = runtime.block_on(until_ctrl_c(&gate, request, &interrupt));
     tell(args, closed.into_inner())
 }

@@ -9,6 +9,7 @@ use toolgate_base::interrupt::Interrupt;
 use toolgate_base::json::Json;
 use toolgate_base::outcome::{FaultKind, Outcome};
 use toolgate_base::spec::PluginSpec;
+use toolgate_policy::call::Transport;
 use toolgate_policy::capability::attempt::{Attempt, AttemptVerdict};
 use toolgate_policy::limits::call::LEARN_TIMES_MAX;
 use toolgate_policy::load::learn::{GrantProposal, in_force, lesson};
@@ -156,7 +157,7 @@ fn listen(args: &Args, gate: &Gate, arguments: &Json) -> Result<Observed, Exit> 
     for number in 1..=args.times {
         let interrupt = Interrupt::default();
         let request = Request::new(auth::parent(), args.tool.as_str(), arguments.clone(), interrupt.clone());
-        let request = Request { learning: true, is_local: true, ..request };
+        let request = Request { learning: true, transport: Transport::Cli, ..request };
         let closed = runtime.block_on(call::until_ctrl_c(gate, request, &interrupt));
         let (attempts, not_listed) = closed.attempts();
         let refused = attempts.into_iter().filter(|(_, judged)| *judged == AttemptVerdict::Refused);

@@ -1,6 +1,7 @@
 //! `toolgate tools`: the answer to `tools/list`, and the effects of each tool.
 
 use serde_json::{Value, json};
+use toolgate_policy::call::Transport;
 use toolgate_policy::load::Effective;
 use toolgate_policy::redact::{printable, printable_lines};
 use toolgate_runtime::snapshot::plugin::Plugin;
@@ -25,7 +26,8 @@ pub(super) fn run(args: &PrintArgs) -> Result<(), Exit> {
         let plugin = serving.plugins().iter().find(|other| other.name().as_str() == plugin);
         plugin.map(|plugin| touched(plugin)).unwrap_or_default()
     };
-    let tools = gate.now().list(&auth::parent());
+    let snapshot = gate.now();
+    let tools = snapshot.list(&auth::parent(), &snapshot.moment(None, Transport::Cli));
     if args.json {
         let listed = tools.iter().map(|tool| {
             json!({

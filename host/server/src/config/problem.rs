@@ -29,6 +29,11 @@ impl ConfigError {
         self.0.borrow_mut().push(problem);
     }
 
+    /// Adds all problems of another.
+    pub(super) fn take_over(&self, other: Self) {
+        self.0.borrow_mut().extend(other.0.into_inner());
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }

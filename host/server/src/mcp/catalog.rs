@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use rmcp::ErrorData;
 use rmcp::model::Tool;
+use toolgate_policy::Digest;
 use toolgate_policy::limits::wire::{LIST_VIEWS_MAX, PAGE_BYTES_MAX, PAGE_TOOLS_MAX};
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::snapshot::{Snapshot, tool};
@@ -66,7 +67,7 @@ impl Catalog {
     ) -> Result<Page, ErrorData> {
         let whose = format!("{}@{}", inbound.principal, inbound.principal.tenant());
         let after = cursor.map(|cursor| self.open(&whose, cursor)).transpose()?;
-        let view = self.view(gate, inbound, &whose).await?;
+        let view = self.view(gate, inbound).await?;
         let range = view.page_after(after.as_deref());
         let has_more = range.end < view.tools.len();
         let last = has_more.then(|| range.end.checked_sub(1).and_then(|last| view.tools.get(last))).flatten();
@@ -74,8 +75,11 @@ impl Catalog {
         Ok(Page { view, range, next })
     }
 
-    async fn view(&self, gate: &Gate, inbound: &Inbound, whose: &str) -> Result<Arc<View>, ErrorData> {
+    async fn view(&self, gate: &Gate, inbound: &Inbound) -> Result<Arc<View>, ErrorData> {
         let snapshot = gate.now();
+        // Who sees the same tools gets the same text; what each sees is judged anew.
+        let listed = snapshot.list(&inbound.principal, &inbound.moment(&snapshot));
+        let whose = &names(&listed);
         if let Some(view) = self.current().view(&snapshot, whose) {
             return Ok(view);
         }
@@ -88,11 +92,8 @@ impl Catalog {
             }
             current.begin(&snapshot)
         };
-        let (gate, principal) = (gate.clone(), inbound.principal.clone());
-        let work = {
-            let snapshot = Arc::clone(&snapshot);
-            move || View::of(snapshot.list(&principal), &seen)
-        };
+        let gate = gate.clone();
+        let work = move || View::of(listed, &seen);
         let written = gate.large().run(&inbound.caller, work).await;
         let view =
             written.map_err(|error| error.to_string()).and_then(|view| view.map_err(|e| e.to_string()));
@@ -124,6 +125,12 @@ impl Catalog {
         let why = "this cursor is not one of this server's, or it was given before a restart; list again without a cursor";
         opened.ok_or_else(|| ErrorData::invalid_params(why, None))
     }
+}
+
+/// Digest of the names of listed tools.
+fn names(listed: &[Arc<tool::Tool>]) -> String {
+    let names: Vec<&str> = listed.iter().map(|tool| tool.listing.name.as_str()).collect();
+    Digest::of(names.join(" ").as_bytes()).to_string()
 }
 
 /// Bytes of the keyed hash that binds a cursor to its server and principal.

@@ -1,5 +1,6 @@
 //! Context of a message, determined by the transport. It passes through the protocol library in an untyped map.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,8 +10,10 @@ use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{ErrorData, RoleServer};
 use tokio_util::sync::CancellationToken;
 use toolgate_policy::Principal;
+use toolgate_policy::call::{Moment, Transport};
 use toolgate_runtime::call::request::Arguments;
 use toolgate_runtime::quota::Taken;
+use toolgate_runtime::snapshot::Snapshot;
 use toolgate_runtime::turns::Caller;
 
 use super::splice::Splice;
@@ -23,8 +26,10 @@ pub(crate) struct Inbound {
     pub(crate) principal: Principal,
     /// Caller for fair scheduling.
     pub(crate) caller: Caller,
-    /// Whether it arrived over stdio, and not over a network.
-    pub(crate) is_local: bool,
+    /// Way on which it arrived.
+    pub(crate) transport: Transport,
+    /// Address of its sender, where it arrived over a network.
+    pub(crate) source: Option<IpAddr>,
     /// Session that it belongs to, or the conversation over stdio.
     pub(crate) conversation: Option<Arc<Conversation>>,
     /// Time for which its streams may stay open; without end if there is none.
@@ -52,7 +57,8 @@ impl Inbound {
         Self {
             principal,
             caller,
-            is_local: false,
+            transport: Transport::Http,
+            source: None,
             conversation,
             lease: None,
             arguments: Arc::default(),
@@ -60,6 +66,11 @@ impl Inbound {
             resources: None,
             answer: Arc::default(),
         }
+    }
+
+    /// The present moment of this message, under the rules of a snapshot.
+    pub(crate) fn moment(&self, snapshot: &Snapshot) -> Moment {
+        snapshot.moment(self.source, self.transport)
     }
 
     /// Takes the arguments, once.

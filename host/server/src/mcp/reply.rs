@@ -9,6 +9,7 @@ use rmcp::ErrorData;
 use rmcp::model::{Annotations, CallToolResult, ContentBlock, MetaObject, Resource, ResourceContents, Role};
 use serde_json::Value;
 use toolgate_base::outcome::{self, Answer, Block, Content, Fault, FaultKind, Link, Outcome, Piece, Verdict};
+use toolgate_policy::call::DeniedError;
 use toolgate_policy::limits::wire::{SMALL_MESSAGE_BYTES, WRITE_MS};
 use toolgate_runtime::quota::Taken;
 use toolgate_state::audit::record::Closed;
@@ -30,6 +31,7 @@ pub(super) async fn reply(
             Some(splice) => large(handler, answer, splice, inbound).await?,
             None => counted(handler, answer, inbound).await,
         },
+        Outcome::Denied(denied) if is_told(&denied) => refused(&denied),
         // An unknown tool and a forbidden one look the same.
         Outcome::Denied(_) => return Err(ErrorData::invalid_params("unknown tool", None)),
         Outcome::Fault(fault) => failed(&fault)?,
@@ -38,6 +40,25 @@ pub(super) async fn reply(
         result.meta = Some(meta());
     }
     Ok(result)
+}
+
+/// Whether a caller is told why it is denied: the tool is in its list.
+fn is_told(denied: &DeniedError) -> bool {
+    match denied {
+        DeniedError::Scope { .. } | DeniedError::Arguments { .. } => true,
+        DeniedError::Unknown | DeniedError::Hidden { .. } | DeniedError::Errored { .. } => false,
+    }
+}
+
+/// A result that tells a model why the call was denied, and what would help.
+fn refused(denied: &DeniedError) -> CallToolResult {
+    let text = match denied {
+        DeniedError::Scope { .. } => {
+            format!("this call is not permitted: {denied}; connect again and ask for it")
+        }
+        denied => format!("this call is not permitted: {denied}"),
+    };
+    CallToolResult::error(vec![ContentBlock::text(text)])
 }
 
 /// Bytes of an answer's text. Its structured value is about as long.

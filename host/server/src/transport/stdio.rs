@@ -202,7 +202,7 @@ impl Reader {
             self.lines.caller.clone(),
             Some(Arc::clone(&self.conversation)),
         );
-        inbound.is_local = true;
+        inbound.transport = toolgate_policy::call::Transport::Stdio;
         inbound.arguments = Arc::new(Mutex::new(arguments));
         match &mut message {
             ClientJsonRpcMessage::Request(request) => {

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 use toolgate_base::outcome::{Fault, FaultKind, Outcome, Verdict};
-use toolgate_policy::call::{Judged, Permit, RuleId};
+use toolgate_policy::call::{Explanation, Judged, Permit, RuleId};
 use toolgate_policy::capability::attempt::{Attempt, AttemptVerdict};
 use toolgate_policy::capability::files::Use;
 use toolgate_policy::limits::call::RECORD_PLACES_MAX;
@@ -154,6 +154,13 @@ impl Record {
     pub fn intent(&mut self, permit: &Permit) {
         self.fields.insert("decision".to_owned(), Value::from("permit"));
         self.fields.insert("effects".to_owned(), Value::from(permit.effects().words()));
+    }
+
+    /// Records the verdict of rules that are being tried.
+    pub fn would(&mut self, explained: &Explanation) {
+        let by: Vec<&str> = explained.by.iter().map(RuleId::as_str).collect();
+        let would = json!({ "verdict": explained.verdict.as_str(), "by": by });
+        self.fields.insert("would".to_owned(), would);
     }
 
     /// Trace for the running call.

@@ -10,10 +10,12 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use serde_json::Value;
-use toolgate_policy::Principal;
+use toolgate_base::interrupt::Interrupt;
+use toolgate_base::json::Json;
+use toolgate_policy::call::Transport;
 use toolgate_policy::limits::wire::{BODY_MS, SPARE_NOTIFICATION_BYTES_MAX, SPARE_NOTIFICATION_MS};
 use toolgate_policy::redact::printable;
-use toolgate_runtime::call::request::Arguments;
+use toolgate_runtime::call::request::{Arguments, Request as Call};
 use toolgate_runtime::large::LargeMessage;
 use toolgate_runtime::quota::Taken;
 use toolgate_runtime::turns::Caller;
@@ -23,7 +25,7 @@ use super::body::{Message, NO_ROOM, Received, Sent, announced, forget, receive};
 use super::connections::{Connection, Phase};
 use super::leased::Leased;
 use super::replies::{Reply, come_back, come_back_to, malformed, plain};
-use super::sender::Sender;
+use super::sender::{Sender, challenge};
 use super::sessions::{self, InUse, Opened};
 use super::{Body, HttpServer, mirrored};
 use crate::mcp::{self, Conversation, Inbound, Splice};
@@ -150,6 +152,7 @@ impl HttpServer {
         }
         let lease = sender.lease.clone();
         let mut inbound = Inbound::new(sender.principal, caller, conversation);
+        inbound.source = Some(address.ip());
         inbound.lease = sender.lease;
         let ends_session = parts.method == Method::DELETE;
         parts.extensions.insert(inbound);
@@ -198,7 +201,7 @@ impl HttpServer {
             }
         };
         let (caller, conversation) = self.caller(&sender, &parts.headers, &held);
-        let read = self.read(&parts.headers, body, is_spare, (&sender.principal, &caller), &held).await;
+        let read = self.read(&parts.headers, body, is_spare, (&sender, &caller), &held).await;
         let (envelope, arguments) = match read {
             Ok(read) => read,
             Err(reply) => return Err(accept::in_form(reply, accepted, &Value::Null).await),
@@ -209,6 +212,10 @@ impl HttpServer {
             let why = "there is no such session; begin one with initialize";
             let refused = Malformed::invalid(why, envelope.id).with_status(StatusCode::NOT_FOUND);
             return Err(malformed(&refused));
+        }
+        let (arguments, stepped) = self.step_up(&sender, &envelope, arguments).await;
+        if let Some(reply) = stepped {
+            return Err(reply);
         }
         let is_stream = envelope.method.as_deref() == Some("subscriptions/listen");
         if is_stream {
@@ -225,6 +232,7 @@ impl HttpServer {
         }
         let splice = Splice::new();
         let mut inbound = Inbound::new(sender.principal.clone(), caller, conversation);
+        inbound.source = Some(address.ip());
         inbound.lease = sender.lease;
         inbound.arguments = Arc::new(Mutex::new(arguments));
         inbound.splice = Some(splice.clone());
@@ -247,6 +255,26 @@ impl HttpServer {
         Ok(Response::from_parts(head, Sent::spliced(body, splice, held).await))
     }
 
+    /// Answers a call that lacks scopes which its client can get, after it was denied and recorded like any other. Gives
+    /// the arguments back otherwise.
+    async fn step_up(
+        &self,
+        sender: &Sender,
+        envelope: &Envelope,
+        arguments: Option<Arguments>,
+    ) -> (Option<Arguments>, Option<Reply>) {
+        let gate = &self.0.handler.gate;
+        let needed = envelope.tool.as_deref().filter(|_| envelope.is_request);
+        let needed = needed.and_then(|tool| Some((tool, sender.lacks(gate, tool)?)));
+        let answer = needed.and_then(|(tool, needed)| Some((tool, self.0.auth.as_ref()?.step_up(&needed)?)));
+        let Some((tool, answer)) = answer else { return (arguments, None) };
+        let arguments = arguments.unwrap_or_else(|| Json::Null.into());
+        let mut call = Call::new(sender.principal.clone(), tool, arguments, Interrupt::default());
+        (call.transport, call.source) = (Transport::Http, Some(sender.address));
+        drop(gate.call(call).await);
+        (None, Some(challenge(answer)))
+    }
+
     /// Takes a place for a request, if one is free. Returns whether it is one for notifications only.
     fn admit(&self, headers: &HeaderMap, held: &RequestResources) -> Option<bool> {
         if let Ok(place) = self.0.requests.take(held.peer(), 1) {
@@ -267,7 +295,7 @@ impl HttpServer {
         headers: &HeaderMap,
         body: Incoming,
         is_spare: bool,
-        (principal, caller): (&Principal, &Caller),
+        (sender, caller): (&Sender, &Caller),
         held: &RequestResources,
     ) -> Result<(Envelope, Option<Arguments>), Reply> {
         held.enter(Phase::Receiving);
@@ -293,7 +321,7 @@ impl HttpServer {
         if is_spare && envelope.is_request {
             return Err(self.busy_with(Trouble::Requests, held, &envelope.id));
         }
-        let checked = self.check(headers, &envelope, principal);
+        let checked = self.check(headers, &envelope, sender);
         // Large arguments are dropped on the thread that read them, even if refused.
         let arguments = envelope.take_arguments(held_bytes, admitted);
         checked.map_err(|error| malformed(&error))?;
@@ -302,12 +330,7 @@ impl HttpServer {
     }
 
     /// Checks a message against its headers, and the form of a handshake.
-    fn check(
-        &self,
-        headers: &HeaderMap,
-        envelope: &Envelope,
-        principal: &Principal,
-    ) -> Result<(), Malformed> {
+    fn check(&self, headers: &HeaderMap, envelope: &Envelope, sender: &Sender) -> Result<(), Malformed> {
         if let Some(name) = stands_twice(headers) {
             return Err(Malformed::header(format!("the header {name} appears twice"), envelope.id.clone()));
         }
@@ -324,7 +347,7 @@ impl HttpServer {
         }
         if let (Some(name), Some(Ok(arguments))) = (&envelope.tool, &envelope.arguments)
             && headers.get(VERSION).is_some_and(mcp::repeats_arguments)
-            && let Some(tool) = self.0.handler.gate.now().tool(principal, name)
+            && let Some(tool) = sender.tool(&self.0.handler.gate, name)
         {
             let checked = mirrored::check(headers, &tool.listing.headers, arguments);
             checked.map_err(|why| Malformed::header(why, envelope.id.clone()))?;

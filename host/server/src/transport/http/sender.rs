@@ -9,6 +9,9 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use toolgate_auth::challenge::ChallengeAnswer;
 use toolgate_auth::{AuthError, local};
 use toolgate_policy::Principal;
+use toolgate_policy::call::{DeniedError, Transport};
+use toolgate_runtime::gate::Gate;
+use toolgate_runtime::snapshot::tool::Tool;
 use toolgate_state::audit::Event;
 
 use super::HttpServer;
@@ -18,10 +21,29 @@ use crate::auth::lease::Lease;
 /// The sender of a request.
 pub(super) struct Sender {
     pub(super) principal: Principal,
+    pub(super) address: IpAddr,
     /// Unit of fairness: the party, or the address where nobody has to say who they are.
     pub(super) peer: Arc<str>,
     /// Time for which its streams may stay open; without end for a sender without credentials.
     pub(super) lease: Option<Lease>,
+}
+
+impl Sender {
+    /// Tool of this name, if it may call it.
+    pub(super) fn tool(&self, gate: &Gate, name: &str) -> Option<Arc<Tool>> {
+        let snapshot = gate.now();
+        snapshot.tool(&self.principal, name, &snapshot.moment(Some(self.address), Transport::Http))
+    }
+
+    /// Scopes that it lacks for a tool, and can get.
+    pub(super) fn lacks(&self, gate: &Gate, name: &str) -> Option<Arc<[String]>> {
+        let snapshot = gate.now();
+        let moment = snapshot.moment(Some(self.address), Transport::Http);
+        match snapshot.judge(&self.principal, snapshot.find(name), &moment) {
+            Err(DeniedError::Scope { needed, .. }) => Some(needed),
+            Ok(_) | Err(_) => None,
+        }
+    }
 }
 
 impl HttpServer {
@@ -37,13 +59,14 @@ impl HttpServer {
         peer: &Arc<str>,
     ) -> Result<Sender, Reply> {
         let Some(auth) = &self.0.auth else {
-            return Ok(Sender { principal: local::peer(address), peer: Arc::clone(peer), lease: None });
+            let principal = local::peer(address);
+            return Ok(Sender { principal, address, peer: Arc::clone(peer), lease: None });
         };
         match auth.authenticate(headers, uri.query(), address).await {
             Ok(holder) => {
                 let principal = holder.principal.clone();
                 let peer = format!("{}@{}", principal, principal.tenant()).into();
-                Ok(Sender { principal, peer, lease: Some(Lease::new(Arc::clone(auth), holder)) })
+                Ok(Sender { principal, address, peer, lease: Some(Lease::new(Arc::clone(auth), holder)) })
             }
             Err(error) => {
                 self.refused(&error, address);
