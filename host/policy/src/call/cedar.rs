@@ -27,6 +27,9 @@ mod slice;
 mod stack;
 mod walk;
 
+#[cfg(test)]
+mod entity_tests;
+
 pub(super) use entity::Caller;
 pub(super) use slice::{PartCache, Slice};
 
@@ -114,7 +117,9 @@ impl Policies {
         if !slice.misfits.is_empty() {
             return Outcome { errors: slice.misfits.clone(), ..Outcome::default() };
         }
-        let Some(context) = entity::context(moment, None) else { return Outcome::broken() };
+        let Some(context) = entity::context(moment, &slice.open.circumstances, None) else {
+            return Outcome::broken();
+        };
         self.evaluate(slice, &slice.open, caller, target, context)
     }
 
@@ -142,7 +147,8 @@ impl Policies {
             return Outcome { errors, ..Outcome::default() };
         }
         let record = entity::record(arguments, &slice.types, 0);
-        let context = record.and_then(|record| entity::context(moment, Some(record)));
+        let context =
+            record.and_then(|record| entity::context(moment, &slice.arguments.circumstances, Some(record)));
         let Some(context) = context else { return Outcome::broken() };
         self.evaluate(slice, &slice.arguments, caller, target, context)
     }

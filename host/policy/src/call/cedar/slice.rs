@@ -38,7 +38,8 @@ pub(super) struct Part {
     /// Indices, ascending.
     pub(super) policies: Vec<usize>,
     pub(super) set: PolicySet,
-    reads_context: bool,
+    /// Names of the circumstances that are read.
+    pub(super) circumstances: BTreeSet<String>,
     scopes: BTreeSet<String>,
 }
 
@@ -56,7 +57,7 @@ enum Known<'a> {
 impl Slice {
     /// Whether a verdict without arguments depends on the circumstances, so that it cannot be remembered.
     pub(in crate::call) fn reads_context(&self) -> bool {
-        self.open.reads_context
+        !self.open.circumstances.is_empty()
     }
 
     /// Whether a call needs its arguments to be looked at.
@@ -147,7 +148,7 @@ impl PartCache {
         let part = Arc::new(Part {
             policies: key.clone(),
             set: set_of(own()).ok()?,
-            reads_context: own().any(|policy| policy.reads.context),
+            circumstances: own().flat_map(|policy| policy.reads.circumstances.clone()).collect(),
             scopes: own()
                 .filter(|policy| policy.reads.scopes)
                 .flat_map(|policy| policy.reads.texts.clone())
