@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use cedar_policy::{
     ActionConstraint, Authorizer, Context, Decision, Entities, EntityUid, PolicySet, Request,
-    ResourceConstraint, ValidationMode, ValidationWarning, Validator,
+    ResourceConstraint, SchemaFragment, ValidationMode, ValidationWarning, Validator,
 };
 
 use super::facts::ArgumentFacts;
@@ -45,6 +45,7 @@ pub(super) struct Policies {
     /// Tools that policies name as actions.
     actions: BTreeSet<String>,
     types: Types,
+    entities: SchemaFragment,
 }
 
 /// Rules that have a say, sorted as they are in the file.
@@ -94,7 +95,8 @@ impl Policies {
         }
         let index = parsed.iter().enumerate().map(|(index, one)| (one.id.to_string(), index)).collect();
         let types = Types::new().map_err(of_us)?;
-        Ok(Self { parsed, index, actions, types })
+        let entities = schema::entities().map_err(of_us)?;
+        Ok(Self { parsed, index, actions, types, entities })
     }
 
     /// Ids of all policies.

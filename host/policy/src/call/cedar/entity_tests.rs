@@ -75,7 +75,13 @@ fn arguments_of_every_visible_type_conform_to_the_schema_of_their_tool() {
             ("hidden", ArgumentType::Hidden),
         ],
     );
-    let schema = schema::of_tool("pay_send", &tool.arguments, &BTreeSet::from(["other".to_owned()])).unwrap();
+    let schema = schema::of_tool(
+        &schema::entities().unwrap(),
+        "pay_send",
+        &tool.arguments,
+        &BTreeSet::from(["other".to_owned()]),
+    )
+    .unwrap();
     let text = || ArgumentFact::Text("x\"\u{202e}".to_owned());
     let set = |items: &[ArgumentFact]| ArgumentFact::Set(items.to_vec());
     let fields = ArgumentFact::Record(

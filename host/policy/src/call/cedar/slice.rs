@@ -43,9 +43,12 @@ pub(super) struct Part {
     scopes: BTreeSet<String>,
 }
 
-/// PartCache by their policies.
+/// Parts by their policies, and misfits by the policies and the types that they are about.
 #[derive(Debug, Default)]
-pub(in crate::call) struct PartCache(HashMap<Vec<usize>, Arc<Part>>);
+pub(in crate::call) struct PartCache {
+    parts: HashMap<Vec<usize>, Arc<Part>>,
+    misfits: HashMap<(Vec<usize>, BTreeMap<String, ArgumentType>), Vec<(RuleId, String)>>,
+}
 
 /// A target as far as it is known when policies are cut.
 #[derive(Clone, Copy)]
@@ -83,7 +86,15 @@ impl Policies {
         // An action of that name has another meaning: such a tool is called as a tool without a name.
         let action = if schema::ACTIONS.contains(&name) { "call" } else { name };
         let (open, arguments) = self.cut(action, Known::Target(target), parts)?;
-        let misfits = self.misfits(action, served, &arguments);
+        // Conditions cannot name the action, so tools of equal types are equal to them.
+        let key = (arguments.policies.clone(), served.arguments.clone());
+        let misfits = match parts.misfits.get(&key) {
+            Some(known) if action != "call" => known.clone(),
+            _ => self.misfits(action, served, &arguments),
+        };
+        if action != "call" {
+            parts.misfits.insert(key, misfits.clone());
+        }
         let slice = Slice {
             action: self.types.action(action),
             open,
@@ -119,7 +130,7 @@ impl Policies {
         if action == "call" {
             return all("a tool named call, read or get has no action of its own; give its plugin a prefix");
         }
-        let schema = match schema::of_tool(action, &served.arguments, &self.actions) {
+        let schema = match schema::of_tool(&self.entities, action, &served.arguments, &self.actions) {
             Ok(schema) => schema,
             Err(why) => return all(&why),
         };
@@ -141,7 +152,7 @@ impl Policies {
 impl PartCache {
     fn of(&mut self, policies: &[(usize, &Parsed)]) -> Option<Arc<Part>> {
         let key: Vec<usize> = policies.iter().map(|(index, _)| *index).collect();
-        if let Some(known) = self.0.get(&key) {
+        if let Some(known) = self.parts.get(&key) {
             return Some(Arc::clone(known));
         }
         let own = || policies.iter().map(|(_, policy)| *policy);
@@ -154,7 +165,7 @@ impl PartCache {
                 .flat_map(|policy| policy.reads.texts.clone())
                 .collect(),
         });
-        self.0.insert(key, Arc::clone(&part));
+        self.parts.insert(key, Arc::clone(&part));
         Some(part)
     }
 }
