@@ -25,7 +25,7 @@ pub(in crate::call) struct Slice {
     /// Policies that do.
     pub(super) arguments: Arc<Part>,
     /// Types of the arguments.
-    pub(super) types: BTreeMap<String, ArgumentType>,
+    pub(super) types: ArgumentTypes,
     /// The tool's entity with those around it; `None` where the target is not known yet.
     pub(super) world: Option<(EntityUid, Entities)>,
     /// Policies that are wrong for the tool's types. They deny.
@@ -47,8 +47,11 @@ pub(super) struct Part {
 #[derive(Debug, Default)]
 pub(in crate::call) struct PartCache {
     parts: HashMap<Vec<usize>, Arc<Part>>,
-    misfits: HashMap<(Vec<usize>, BTreeMap<String, ArgumentType>), Vec<(RuleId, String)>>,
+    misfits: HashMap<(Vec<usize>, ArgumentTypes), Vec<(RuleId, String)>>,
 }
+
+/// Types of arguments by name.
+type ArgumentTypes = BTreeMap<String, ArgumentType>;
 
 /// A target as far as it is known when policies are cut.
 #[derive(Clone, Copy)]
