@@ -47,8 +47,11 @@ pub(super) struct Part {
 #[derive(Debug, Default)]
 pub(in crate::call) struct PartCache {
     parts: HashMap<Vec<usize>, Arc<Part>>,
-    misfits: HashMap<(Vec<usize>, ArgumentTypes), Vec<(RuleId, String)>>,
+    misfits: HashMap<(Vec<usize>, ArgumentTypes), Misfits>,
 }
+
+/// Policies that are wrong for a tool, each with the reason.
+type Misfits = Vec<(RuleId, String)>;
 
 /// Types of arguments by name.
 type ArgumentTypes = BTreeMap<String, ArgumentType>;
