@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use cedar_policy::{
     ActionConstraint, Authorizer, Context, Decision, Entities, EntityUid, PolicySet, Request,
-    ResourceConstraint, ValidationMode, ValidationWarning, Validator,
+    ResourceConstraint, SchemaFragment, ValidationMode, ValidationWarning, Validator,
 };
 
 use super::facts::ArgumentFacts;
@@ -27,6 +27,9 @@ mod slice;
 mod stack;
 mod walk;
 
+#[cfg(test)]
+mod entity_tests;
+
 pub(super) use entity::Caller;
 pub(super) use slice::{PartCache, Slice};
 
@@ -42,6 +45,7 @@ pub(super) struct Policies {
     /// Tools that policies name as actions.
     actions: BTreeSet<String>,
     types: Types,
+    entities: SchemaFragment,
 }
 
 /// Rules that have a say, sorted as they are in the file.
@@ -91,7 +95,8 @@ impl Policies {
         }
         let index = parsed.iter().enumerate().map(|(index, one)| (one.id.to_string(), index)).collect();
         let types = Types::new().map_err(of_us)?;
-        Ok(Self { parsed, index, actions, types })
+        let entities = schema::entities().map_err(of_us)?;
+        Ok(Self { parsed, index, actions, types, entities })
     }
 
     /// Ids of all policies.
@@ -114,7 +119,9 @@ impl Policies {
         if !slice.misfits.is_empty() {
             return Outcome { errors: slice.misfits.clone(), ..Outcome::default() };
         }
-        let Some(context) = entity::context(moment, None) else { return Outcome::broken() };
+        let Some(context) = entity::context(moment, &slice.open.circumstances, None) else {
+            return Outcome::broken();
+        };
         self.evaluate(slice, &slice.open, caller, target, context)
     }
 
@@ -142,7 +149,8 @@ impl Policies {
             return Outcome { errors, ..Outcome::default() };
         }
         let record = entity::record(arguments, &slice.types, 0);
-        let context = record.and_then(|record| entity::context(moment, Some(record)));
+        let context =
+            record.and_then(|record| entity::context(moment, &slice.arguments.circumstances, Some(record)));
         let Some(context) = context else { return Outcome::broken() };
         self.evaluate(slice, &slice.arguments, caller, target, context)
     }

@@ -133,6 +133,11 @@ fn what_is_wrong_with_policies_is_refused_at_load_and_said() {
         ("@id(\"a\") permit(principal, action, resource) when { context has args };", "must not read"),
         ("@id(\"a\") permit(principal, action, resource) when { context has args.x };", "must not read"),
         ("@id(\"a\") permit(principal, action, resource) when { context[\"args\"] has x };", "must not read"),
+        ("@id(\"a\") forbid(principal, action, resource) when { context.args.x };", "only calls have"),
+        (
+            "@id(\"a\") forbid(principal, action == Action::\"get\", resource) when { context.args.x };",
+            "only calls have",
+        ),
         ("@id(\"a\") permit(principal, action, resource) when { [context] == [] };", "by its parts"),
         (
             "@id(\"a\") permit(principal, action, resource) when { (if true then context else context).hour > 1 };",

@@ -29,6 +29,8 @@ pub enum Transport {
     Cli,
 }
 
+/// The years 0000 to 9999.
+const NOW_S: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
 const DAY_S: i64 = 86_400;
 /// Days from 0000-03-01 to 1970-01-01.
 const DAYS_BEFORE_1970: i64 = 719_468;
@@ -38,15 +40,14 @@ const CYCLE_DAYS: [i64; 4] = [146_097, 36_524, 1_461, 365];
 impl Moment {
     /// Whether it can be: an hour and a weekday that exist, a year from 0000 to 9999.
     pub fn is_valid(&self) -> bool {
-        self.hour < 24 && (1..=7).contains(&self.weekday) && self.utc().is_some()
+        self.hour < 24 && (1..=7).contains(&self.weekday) && NOW_S.contains(&self.now_s)
     }
 
     /// The time as `2026-01-31T12:00:00Z` (RFC 3339); `None` outside the years 0000 to 9999.
     pub fn utc(&self) -> Option<String> {
-        let days = self.now_s.div_euclid(DAY_S).checked_add(DAYS_BEFORE_1970)?;
-        let second = self.now_s.rem_euclid(DAY_S);
-        let (year, month, day) = civil(days);
-        (0..=9_999).contains(&year).then(|| {
+        NOW_S.contains(&self.now_s).then(|| {
+            let (year, month, day) = civil(self.now_s.div_euclid(DAY_S) + DAYS_BEFORE_1970);
+            let second = self.now_s.rem_euclid(DAY_S);
             let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
             format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
         })
@@ -106,11 +107,12 @@ mod tests {
             (1_769_860_800, "2026-01-31T12:00:00Z"),
             (4_107_542_400, "2100-03-01T00:00:00Z"),
             (4_107_542_399, "2100-02-28T23:59:59Z"),
+            (-62_167_219_200, "0000-01-01T00:00:00Z"),
             (253_402_300_799, "9999-12-31T23:59:59Z"),
         ] {
             assert_eq!(at(now_s).utc().as_deref(), Some(written), "{now_s}");
         }
-        for now_s in [253_402_300_800, i64::MAX, i64::MIN] {
+        for now_s in [253_402_300_800, -62_167_219_201, i64::MAX, i64::MIN] {
             assert!(!at(now_s).is_valid(), "{now_s}");
         }
     }

@@ -143,15 +143,22 @@ impl Types {
     }
 }
 
-/// The circumstances, with the arguments where there are some.
-pub(super) fn context(moment: &Moment, arguments: Option<RestrictedExpression>) -> Option<Context> {
+/// The circumstances, with the arguments where there are some. Those that take time to make are there only if `read`
+/// names them.
+pub(super) fn context(
+    moment: &Moment,
+    read: &BTreeSet<String>,
+    arguments: Option<RestrictedExpression>,
+) -> Option<Context> {
     let mut pairs = vec![
-        ("now".to_owned(), RestrictedExpression::new_datetime(moment.utc()?)),
         ("hour".to_owned(), RestrictedExpression::new_long(moment.hour.into())),
         ("weekday".to_owned(), RestrictedExpression::new_long(moment.weekday.into())),
         ("transport".to_owned(), text(moment.transport.word())),
     ];
-    let source = moment.canonical_source();
+    if read.contains("now") {
+        pairs.push(("now".to_owned(), RestrictedExpression::new_datetime(moment.utc()?)));
+    }
+    let source = moment.canonical_source().filter(|_| read.contains("source"));
     pairs.extend(source.map(|it| ("source".to_owned(), RestrictedExpression::new_ip(it.to_string()))));
     pairs.extend(arguments.map(|arguments| ("args".to_owned(), arguments)));
     Context::from_pairs(pairs).ok()

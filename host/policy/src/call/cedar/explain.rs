@@ -31,7 +31,9 @@ impl Policies {
         target: &Target,
         moment: &Moment,
     ) -> Vec<(RuleId, Vec<String>)> {
-        let context = entity::context(moment, None);
+        // Permits that are not about this target may read other circumstances.
+        let all = self.parsed.iter().flat_map(|policy| policy.reads.circumstances.clone()).collect();
+        let context = entity::context(moment, &all, None);
         let world = self.world(slice, caller, target);
         let (Some(context), Some((resource, entities))) = (context, world) else { return Vec::new() };
         let (principal, action) = (caller.uid.clone(), slice.action.clone());

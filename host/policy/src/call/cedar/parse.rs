@@ -89,9 +89,23 @@ fn parse_one(piece: &Piece<'_>) -> Result<Parsed, String> {
     }
     let action = policy.action_constraint();
     let actions = tools(&action).map_err(|why| format!("`{id}`: {why}"))?;
+    if reads.arguments && !is_of_calls(&action) {
+        let why = "only calls have arguments; write `action in Action::\"call\"`, or name the tools";
+        return Err(format!("`{id}`: {why}"));
+    }
     let resource = policy.resource_constraint();
     let policy = policy.new_id(PolicyId::new(id.as_str()));
     Ok(Parsed { id, policy, permits, reason, reads, actions, action, resource })
+}
+
+/// Whether a scope covers calls of tools alone.
+fn is_of_calls(action: &ActionConstraint) -> bool {
+    let others = ["read", "get"];
+    match action {
+        ActionConstraint::Any => false,
+        ActionConstraint::Eq(one) => !others.contains(&id_of(one)),
+        ActionConstraint::In(some) => some.iter().all(|one| !others.contains(&id_of(one))),
+    }
 }
 
 fn reason(policy: &Policy) -> Result<Option<Arc<str>>, String> {

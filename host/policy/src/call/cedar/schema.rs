@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::str::FromStr as _;
 
-use cedar_policy::Schema;
+use cedar_policy::{Schema, SchemaFragment};
 
 use crate::call::facts::ArgumentType;
 use crate::limits::rules::ARGUMENT_TYPE_DEPTH_MAX;
@@ -46,13 +46,19 @@ pub(super) fn general(tools: &BTreeSet<String>) -> Result<Schema, String> {
     read(&text)
 }
 
+/// The entities of every schema, read once.
+pub(super) fn entities() -> Result<SchemaFragment, String> {
+    fragment(ENTITIES)
+}
+
 /// The schema of one tool with its arguments. The other actions that policies name exist, and apply to nothing.
 pub(super) fn of_tool(
+    entities: &SchemaFragment,
     tool: &str,
     arguments: &BTreeMap<String, ArgumentType>,
     named: &BTreeSet<String>,
 ) -> Result<Schema, String> {
-    let mut text = ENTITIES.to_owned();
+    let mut text = String::new();
     for action in ACTIONS {
         // Writing to a text does not fail.
         let _written = writeln!(text, "action {action:?};");
@@ -62,7 +68,7 @@ pub(super) fn of_tool(
     }
     let context = format!("{CONTEXT}, args: {}", record(arguments, 0));
     text.push_str(&applies(&format!("action {tool:?} in [\"call\"]"), "Tool", &context));
-    read(&text)
+    Schema::from_schema_fragments([entities.clone(), fragment(&text)?]).map_err(|error| unreadable(&error))
 }
 
 /// Whether rules can see a value of this type that is so deep inside an argument.
@@ -110,5 +116,13 @@ fn written(kind: &ArgumentType, depth: usize) -> String {
 }
 
 fn read(text: &str) -> Result<Schema, String> {
-    Schema::from_str(text).map_err(|error| printable(&format!("the schema cannot be read: {error}"), 400))
+    Schema::from_str(text).map_err(|error| unreadable(&error))
+}
+
+fn fragment(text: &str) -> Result<SchemaFragment, String> {
+    SchemaFragment::from_str(text).map_err(|error| unreadable(&error))
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> String {
+    printable(&format!("the schema cannot be read: {error}"), 400)
 }

@@ -25,7 +25,7 @@ pub(in crate::call) struct Slice {
     /// Policies that do.
     pub(super) arguments: Arc<Part>,
     /// Types of the arguments.
-    pub(super) types: BTreeMap<String, ArgumentType>,
+    pub(super) types: ArgumentTypes,
     /// The tool's entity with those around it; `None` where the target is not known yet.
     pub(super) world: Option<(EntityUid, Entities)>,
     /// Policies that are wrong for the tool's types. They deny.
@@ -38,13 +38,23 @@ pub(super) struct Part {
     /// Indices, ascending.
     pub(super) policies: Vec<usize>,
     pub(super) set: PolicySet,
-    reads_context: bool,
+    /// Names of the circumstances that are read.
+    pub(super) circumstances: BTreeSet<String>,
     scopes: BTreeSet<String>,
 }
 
-/// PartCache by their policies.
+/// Parts by their policies, and misfits by the policies and the types that they are about.
 #[derive(Debug, Default)]
-pub(in crate::call) struct PartCache(HashMap<Vec<usize>, Arc<Part>>);
+pub(in crate::call) struct PartCache {
+    parts: HashMap<Vec<usize>, Arc<Part>>,
+    misfits: HashMap<(Vec<usize>, ArgumentTypes), Misfits>,
+}
+
+/// Policies that are wrong for a tool, each with the reason.
+type Misfits = Vec<(RuleId, String)>;
+
+/// Types of arguments by name.
+type ArgumentTypes = BTreeMap<String, ArgumentType>;
 
 /// A target as far as it is known when policies are cut.
 #[derive(Clone, Copy)]
@@ -56,7 +66,7 @@ enum Known<'a> {
 impl Slice {
     /// Whether a verdict without arguments depends on the circumstances, so that it cannot be remembered.
     pub(in crate::call) fn reads_context(&self) -> bool {
-        self.open.reads_context
+        !self.open.circumstances.is_empty()
     }
 
     /// Whether a call needs its arguments to be looked at.
@@ -82,7 +92,15 @@ impl Policies {
         // An action of that name has another meaning: such a tool is called as a tool without a name.
         let action = if schema::ACTIONS.contains(&name) { "call" } else { name };
         let (open, arguments) = self.cut(action, Known::Target(target), parts)?;
-        let misfits = self.misfits(action, served, &arguments);
+        // Conditions cannot name the action, so tools of equal types are equal to them.
+        let key = (arguments.policies.clone(), served.arguments.clone());
+        let misfits = match parts.misfits.get(&key) {
+            Some(known) if action != "call" => known.clone(),
+            _ => self.misfits(action, served, &arguments),
+        };
+        if action != "call" {
+            parts.misfits.insert(key, misfits.clone());
+        }
         let slice = Slice {
             action: self.types.action(action),
             open,
@@ -118,7 +136,7 @@ impl Policies {
         if action == "call" {
             return all("a tool named call, read or get has no action of its own; give its plugin a prefix");
         }
-        let schema = match schema::of_tool(action, &served.arguments, &self.actions) {
+        let schema = match schema::of_tool(&self.entities, action, &served.arguments, &self.actions) {
             Ok(schema) => schema,
             Err(why) => return all(&why),
         };
@@ -140,20 +158,20 @@ impl Policies {
 impl PartCache {
     fn of(&mut self, policies: &[(usize, &Parsed)]) -> Option<Arc<Part>> {
         let key: Vec<usize> = policies.iter().map(|(index, _)| *index).collect();
-        if let Some(known) = self.0.get(&key) {
+        if let Some(known) = self.parts.get(&key) {
             return Some(Arc::clone(known));
         }
         let own = || policies.iter().map(|(_, policy)| *policy);
         let part = Arc::new(Part {
             policies: key.clone(),
             set: set_of(own()).ok()?,
-            reads_context: own().any(|policy| policy.reads.context),
+            circumstances: own().flat_map(|policy| policy.reads.circumstances.clone()).collect(),
             scopes: own()
                 .filter(|policy| policy.reads.scopes)
                 .flat_map(|policy| policy.reads.texts.clone())
                 .collect(),
         });
-        self.0.insert(key, Arc::clone(&part));
+        self.parts.insert(key, Arc::clone(&part));
         Some(part)
     }
 }

@@ -8,8 +8,8 @@ use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, Template, Var};
 /// Facts that a policy's conditions read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Reads {
-    /// The circumstances of the call, arguments included.
-    pub(super) context: bool,
+    /// Names of the circumstances that are read.
+    pub(super) circumstances: BTreeSet<String>,
     /// The arguments.
     pub(super) arguments: bool,
     /// Names of the arguments, unless all of them may be read.
@@ -90,7 +90,7 @@ fn read_attribute<'a>(
     left: &mut Vec<&'a Expr>,
 ) -> Result<(), &'static str> {
     if is_context(of) {
-        reads.context = true;
+        reads.circumstances.insert(name.to_owned());
         if name == "args" {
             (reads.arguments, reads.all_arguments) = (true, true);
         }
@@ -111,7 +111,7 @@ fn ask_attribute<'a, 'b>(
 ) -> Result<(), &'static str> {
     let first = names.next().unwrap_or_default();
     if is_context(of) {
-        reads.context = true;
+        reads.circumstances.insert(first.to_owned());
         if first == "args" {
             reads.arguments = true;
             match names.next() {
@@ -129,7 +129,8 @@ fn ask_attribute<'a, 'b>(
 }
 
 fn note_argument(name: &str, reads: &mut Reads) {
-    (reads.context, reads.arguments) = (true, true);
+    reads.arguments = true;
+    reads.circumstances.insert("args".to_owned());
     reads.argument_names.insert(name.to_owned());
 }
 
