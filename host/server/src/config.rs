@@ -7,10 +7,12 @@ mod modes;
 mod origin;
 mod plugin;
 mod problem;
+mod public_url;
 mod reader;
 mod secret;
 mod server;
 mod source;
+mod tls;
 mod trust;
 
 use std::collections::BTreeMap;
@@ -22,8 +24,9 @@ use toolgate_runtime::spec::{Approvals, Spec};
 use toolgate_signature::trust::TrustSpec;
 
 pub(crate) use problem::ConfigError;
-pub(crate) use server::{ServerConfig, WireLimits, check_listen};
+pub(crate) use server::{ServerConfig, WireLimits};
 pub(crate) use source::{docker, oci};
+pub(crate) use tls::{ServerCertificate, Tls};
 pub(crate) use trust::{Lock, load as load_trust, load_revoked, load_text as load_trust_text, read_lock};
 
 use reader::{Document, Section};
@@ -32,6 +35,10 @@ use reader::{Document, Section};
 pub(crate) struct Config {
     /// The server's own part.
     pub(crate) server: ServerConfig,
+    /// Certificate of the server, if TLS ends here.
+    pub(crate) certificate: Option<ServerCertificate>,
+    /// Whether callers prove who they are.
+    pub(crate) has_auth: bool,
     /// Path of the state directory.
     pub(crate) state: PathBuf,
     /// Plugins to serve, and the policy for them.
@@ -67,6 +74,9 @@ impl Config {
     /// Logs settings that are allowed but risky.
     pub(crate) fn warn(&self) {
         for line in guarded::shared_disks(self) {
+            tracing::warn!("{line}");
+        }
+        if let Some(line) = self.certificate.as_ref().and_then(ServerCertificate::warning) {
             tracing::warn!("{line}");
         }
     }
@@ -124,7 +134,9 @@ fn read(
     problems: &ConfigError,
 ) -> Option<Config> {
     let root = document.root();
-    let server = server::read(root.section("server"));
+    // `[auth]` is not read yet.
+    let has_auth = false;
+    let (server, certificate) = server::read(document, root.section("server"), has_auth);
     let state_dir = state_dir(document, &root);
     let secrets = secret::read(document, &root);
     let defaults = root.section("defaults").map(|defaults| {
@@ -135,7 +147,12 @@ fn read(
     let plugins = plugin::read(document, &root, &secrets, &defaults.unwrap_or_default(), instead);
     let (trust, lock) = trust::read(document, root.section("trust"), &root).unzip();
     root.finish();
-    guarded::check(document, &state_dir, &plugins, &secrets, trust.as_ref(), lock.as_ref());
+    let of_tls = match &server.tls {
+        Tls::Here { cert, key } => Some((cert.clone(), key.clone())),
+        Tls::Off | Tls::Proxy(_) => None,
+    };
+    let guarded = guarded::Files { secrets: &secrets, tls: of_tls.as_ref(), trust: trust.as_ref() };
+    guarded::check(document, &state_dir, &plugins, &guarded, lock.as_ref());
     let (plugins, folders): (Vec<_>, Vec<_>) = plugins.into_iter().map(plugin::Plugin::finish).unzip();
     let plugins = plugins.into_iter().flatten().collect();
     let folders = folders.into_iter().flatten().collect();
@@ -151,8 +168,11 @@ fn read(
     files.push(document.path.clone());
     files.extend(lock.as_ref().map(|lock| lock.path.clone()));
     files.extend(secrets.files);
+    files.extend(of_tls.into_iter().flat_map(|(cert, key)| [cert, key]));
     Some(Config {
         server,
+        certificate,
+        has_auth,
         state: state_dir,
         spec,
         lock,

@@ -21,6 +21,7 @@ use toolgate_runtime::load::source;
 use toolgate_state::audit::Event;
 
 use crate::config::{Config, ServerConfig, load_revoked, load_trust};
+use crate::transport::certificates::Certificates;
 use older::Older;
 use remapped::Remapped;
 use stamps::{Stamp, Stamps, stamps};
@@ -49,6 +50,8 @@ pub(crate) struct Reload {
     /// earlier state.
     wanted: Arc<Notify>,
     runs: Arc<AtomicBool>,
+    /// Certificates that connections are answered with, if TLS ends here.
+    certificates: Option<Arc<Certificates>>,
 }
 
 struct Watched {
@@ -77,11 +80,18 @@ impl Watched {
 
 impl Reload {
     /// A reloader for a server started with `config`, read from `path`.
-    pub(crate) fn new(gate: Gate, path: PathBuf, config: &Config, takes: Takes) -> Self {
+    pub(crate) fn new(
+        gate: Gate,
+        path: PathBuf,
+        config: &Config,
+        takes: Takes,
+        certificates: Option<Arc<Certificates>>,
+    ) -> Self {
         let read = stamps(&watched(config), &config.policy);
         let watched = Arc::new(Mutex::new(Watched::of(config, read)));
         let started = Arc::new((config.server.clone(), config.state.clone()));
-        Self { gate, config: path, takes, started, watched, wanted: Arc::default(), runs: Arc::default() }
+        let (wanted, runs) = (Arc::default(), Arc::default());
+        Self { gate, config: path, takes, started, watched, wanted, runs, certificates }
     }
 
     /// Reloads on every SIGHUP, and on changes.
@@ -182,8 +192,14 @@ impl Reload {
     fn reload_now(&self) {
         if self.takes == Takes::Nothing {
             revoke(&self.gate, &self.looked(|watched| watched.policy.clone()));
+            // A certificate is renewed while a server runs, whatever it serves.
+            match Config::load(&self.config) {
+                Ok(config) => self.take_certificate(&config),
+                Err(problems) => tracing::error!("the certificate stays as it was: {problems}"),
+            }
             tracing::warn!(
-                "serving --frozen: only what the trust policy revokes is taken; start anew for the rest"
+                "serving --frozen: only a new certificate and what the trust policy revokes are taken; start anew \
+                 for the rest"
             );
             return;
         }
@@ -198,6 +214,16 @@ impl Reload {
         revoke(&self.gate, &policy);
         let trust = load_trust(&policy).map_err(|problems| problems.to_string())?;
         self.gate.reconciler.retrust(&Arc::new(trust))
+    }
+
+    /// Answers new connections with the certificate of this configuration. One of other files takes a restart.
+    fn take_certificate(&self, config: &Config) {
+        let (started, _) = &*self.started;
+        if let (Some(served), Some(read)) = (&self.certificates, &config.certificate)
+            && config.server.tls == started.tls
+        {
+            served.replace(read);
+        }
     }
 
     /// Reloads everything; again if another process has accepted a newer trust policy meanwhile, up to a bound.
@@ -229,6 +255,7 @@ impl Reload {
                         "[server] or [state] is not as it was at the start; what they say takes a restart"
                     );
                 }
+                self.take_certificate(&config);
                 let report = self.gate.reload(&config.spec);
                 report.log();
                 let refused = report.problem.is_some().then(|| config.spec.trust.policy.version());

@@ -1,7 +1,7 @@
 //! Requests to `/mcp`: resources are reserved before a body is read; then it is read, checked and passed to the
 //! library.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,8 +36,12 @@ pub(super) struct RequestResources {
     places: Arc<Mutex<Places>>,
 }
 
-/// A connection with a request. It becomes idle on drop.
-struct Answering(Arc<Connection>);
+/// A request of a connection. On drop it has ended.
+struct Answering {
+    connection: Arc<Connection>,
+    peer: Arc<str>,
+    phase: Mutex<Phase>,
+}
 
 /// Places of a request: among requests or streams, and in its session. Released when it is answered, even if its client
 /// is gone.
@@ -48,17 +52,21 @@ struct Places {
 }
 
 impl RequestResources {
-    /// Resources of a new request: at first only its connection.
-    pub(super) fn of(connection: &Arc<Connection>) -> Self {
-        Self { answering: Arc::new(Answering(Arc::clone(connection))), places: Arc::default() }
+    /// Resources of a new request of this peer: at first only its connection.
+    pub(super) fn of(connection: &Arc<Connection>, peer: Arc<str>) -> Self {
+        connection.begin();
+        let phase = Mutex::new(Phase::Waiting);
+        let answering = Answering { connection: Arc::clone(connection), peer, phase };
+        Self { answering: Arc::new(answering), places: Arc::default() }
     }
 
+    /// Peer that the request comes from: behind a trusted proxy not the connection's.
     pub(super) fn peer(&self) -> &Arc<str> {
-        self.answering.0.peer()
+        &self.answering.peer
     }
 
     fn enter(&self, phase: Phase) {
-        self.answering.0.enter(phase);
+        self.answering.enter(phase);
     }
 
     /// Replaces the held place by this one.
@@ -71,9 +79,17 @@ impl RequestResources {
     }
 }
 
+impl Answering {
+    fn enter(&self, phase: Phase) {
+        let mut now = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        self.connection.change(*now, phase);
+        *now = phase;
+    }
+}
+
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.enter(Phase::Waiting);
+        self.enter(Phase::Waiting);
     }
 }
 
@@ -86,7 +102,7 @@ impl HttpServer {
     fn caller(&self, headers: &HeaderMap, held: &RequestResources) -> (Caller, Option<Arc<Conversation>>) {
         let session = headers.get(SESSION).and_then(|id| id.to_str().ok());
         let in_use = session.and_then(|id| self.0.sessions.enter(id));
-        let number = in_use.as_ref().map_or(held.answering.0.id, |in_use| in_use.session.number);
+        let number = in_use.as_ref().map_or(held.answering.connection.id, |in_use| in_use.session.number);
         let conversation = in_use.as_ref().map(|in_use| Arc::clone(&in_use.session.conversation));
         held.places()._in_use = in_use;
         (Caller::new(Arc::clone(held.peer()), number), conversation)
@@ -116,7 +132,7 @@ impl HttpServer {
     pub(super) async fn other(
         &self,
         request: Request<Incoming>,
-        address: SocketAddr,
+        address: IpAddr,
         held: RequestResources,
     ) -> Result<Response<Sent<RequestResources>>, Reply> {
         if stands_twice(request.headers()).is_some() {
@@ -133,7 +149,7 @@ impl HttpServer {
             held.hold(stream.map_err(|_| self.busy(Trouble::Streams, &held, None))?);
         }
         let is_unknown = conversation.is_none();
-        let inbound = Inbound::new(local::peer(address.ip()), caller, conversation);
+        let inbound = Inbound::new(local::peer(address), caller, conversation);
         let (mut parts, body) = request.into_parts();
         let ends_session = parts.method == Method::DELETE;
         parts.extensions.insert(inbound);
@@ -157,7 +173,7 @@ impl HttpServer {
     pub(super) async fn post(
         &self,
         request: Request<Incoming>,
-        address: SocketAddr,
+        address: IpAddr,
         held: RequestResources,
     ) -> Result<Response<Sent<RequestResources>>, Reply> {
         let (mut parts, body) = request.into_parts();
@@ -172,7 +188,7 @@ impl HttpServer {
             return Err(self.busy(Trouble::Requests, &held, Some(unread)));
         };
         let (caller, conversation) = self.caller(&parts.headers, &held);
-        let principal = local::peer(address.ip());
+        let principal = local::peer(address);
         let read = self.read(&parts.headers, body, is_spare, (&principal, &caller), &held).await;
         let (envelope, arguments) = match read {
             Ok(read) => read,
