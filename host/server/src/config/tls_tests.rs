@@ -71,7 +71,7 @@ fn files_that_do_not_belong_together_or_to_clients_are_refused_with_the_remedy()
     let key = put("key.pem", &key_pem, 0o600);
     let other = put("other.pem", &KeyPair::generate().unwrap().serialize_pem(), 0o600);
     let missing = folder.path().join("missing.pem");
-    let empty = put("empty.pem", "nothing\n", 0o644);
+    let empty = put("empty.pem", "nothing\n", 0o600);
     let broken = put("broken.pem", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n", 0o644);
     let no_der = put("no-der.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", 0o644);
     let reversed = put("reversed.pem", &[root.as_str(), middle, leaf].concat(), 0o644);
