@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::pending;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +38,10 @@ use crate::transport::certificates::H2;
 
 /// Reason why a connection ended.
 type ConnectionError = Box<dyn Error + Send + Sync>;
+
+/// Work on the answer to one request.
+type AnswerFuture =
+    Pin<Box<dyn Future<Output = Result<Response<Sent<RequestResources>>, Infallible>> + Send>>;
 
 /// Both ends of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -213,14 +217,7 @@ impl HttpServer {
         &self,
         ends: Ends,
         connection: &Arc<Connection>,
-    ) -> impl Fn(
-        Request<Incoming>,
-    ) -> std::pin::Pin<
-        Box<dyn Future<Output = Result<Response<Sent<RequestResources>>, Infallible>> + Send>,
-    >
-    + Send
-    + 'static
-    + use<> {
+    ) -> impl Fn(Request<Incoming>) -> AnswerFuture + Send + 'static + use<> {
         let (server, connection) = (self.clone(), Arc::clone(connection));
         move |request| {
             let (server, connection) = (server.clone(), Arc::clone(&connection));
