@@ -12,6 +12,8 @@ mod official;
 mod origin;
 mod schemas;
 mod shape;
+mod tls;
+mod tls_bounds;
 mod tools;
 mod unread;
 mod values;

@@ -354,9 +354,9 @@ fn follow(
             log.push('\n');
             drop(log);
             let named = line
-                .split("serving MCP at http://")
+                .split("serving MCP at http")
                 .nth(1)
-                .and_then(|rest| rest.split('/').next()?.parse().ok());
+                .and_then(|rest| rest.split("://").nth(1)?.split('/').next()?.parse().ok());
             if let Some(named) = named {
                 let _ = tell.send(named);
             }

@@ -21,6 +21,7 @@ pub mod raw;
 pub mod registry;
 pub mod reply;
 mod served;
+pub mod tls;
 pub mod web;
 pub mod wit;
 pub mod world;

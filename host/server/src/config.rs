@@ -10,10 +10,12 @@ mod modes;
 mod origin;
 mod plugin;
 mod problem;
+mod public_url;
 mod reader;
 mod secret;
 mod server;
 mod source;
+mod tls;
 mod trust;
 
 use std::collections::BTreeMap;
@@ -28,8 +30,9 @@ pub(crate) use access::AccessConfig;
 pub(crate) use api_keys::read_text as read_api_keys;
 pub(crate) use auth::{AuthConfig, StepUp};
 pub(crate) use problem::ConfigError;
-pub(crate) use server::{ServerConfig, WireLimits, check_listen};
+pub(crate) use server::{ServerConfig, WireLimits};
 pub(crate) use source::{docker, oci};
+pub(crate) use tls::{ServerCertificate, Tls};
 pub(crate) use trust::{Lock, load as load_trust, load_revoked, load_text as load_trust_text, read_lock};
 
 use reader::{Document, Section};
@@ -42,6 +45,10 @@ pub(crate) struct Config {
     pub(crate) auth: Option<AuthConfig>,
     /// Rules about calls.
     pub(crate) access: AccessConfig,
+    /// Certificate of the server, if TLS ends here.
+    pub(crate) certificate: Option<ServerCertificate>,
+    /// Whether callers prove who they are.
+    pub(crate) has_auth: bool,
     /// Path of the state directory.
     pub(crate) state: PathBuf,
     /// Plugins to serve, and the policy for them.
@@ -77,6 +84,9 @@ impl Config {
     /// Logs settings that are allowed but risky.
     pub(crate) fn warn(&self) {
         for line in guarded::shared_disks(self) {
+            tracing::warn!("{line}");
+        }
+        if let Some(line) = self.certificate.as_ref().and_then(ServerCertificate::warning) {
             tracing::warn!("{line}");
         }
     }
@@ -134,10 +144,12 @@ fn read(
     problems: &ConfigError,
 ) -> Option<Config> {
     let root = document.root();
-    let server = server::read(root.section("server"));
+    let has_auth = root.has("auth");
+    let (server, certificate) = server::read(document, root.section("server"), has_auth);
     let mut files = Vec::new();
     let tenants = auth::read_tenants(&root);
-    let auth = auth::read(document, &root, server.public_url.as_deref(), &tenants, &mut files);
+    let public_url = server.public_url.as_ref().map(ToString::to_string);
+    let auth = auth::read(document, &root, public_url.as_deref(), &tenants, &mut files);
     let access = access::read(document, &root, auth.as_ref().map(AuthConfig::obtainable));
     files.extend(access.files().cloned());
     let rules = access.load(&document.path).map_err(|found| problems.take_over(found)).ok();
@@ -151,7 +163,12 @@ fn read(
     let plugins = plugin::read(document, &root, &secrets, &defaults.unwrap_or_default(), instead);
     let (trust, lock) = trust::read(document, root.section("trust"), &root).unzip();
     root.finish();
-    guarded::check(document, &state_dir, &plugins, &secrets, trust.as_ref(), lock.as_ref());
+    let of_tls = match &server.tls {
+        Tls::Here { cert, key } => Some((cert.clone(), key.clone())),
+        Tls::Off | Tls::Proxy(_) => None,
+    };
+    let guarded = guarded::Files { secrets: &secrets, tls: of_tls.as_ref(), trust: trust.as_ref() };
+    guarded::check(document, &state_dir, &plugins, &guarded, lock.as_ref());
     let (plugins, folders): (Vec<_>, Vec<_>) = plugins.into_iter().map(plugin::Plugin::finish).unzip();
     let plugins = plugins.into_iter().flatten().collect();
     let folders = folders.into_iter().flatten().collect();
@@ -173,10 +190,13 @@ fn read(
     files.push(document.path.clone());
     files.extend(lock.as_ref().map(|lock| lock.path.clone()));
     files.extend(secrets.files);
+    files.extend(of_tls.into_iter().flat_map(|(cert, key)| [cert, key]));
     Some(Config {
         server,
         auth,
         access,
+        certificate,
+        has_auth,
         state: state_dir,
         spec,
         lock,

@@ -27,6 +27,8 @@ pub(crate) enum Trouble {
     Answers,
     /// A client did not read its answer.
     Unread,
+    /// A client reset many streams of one connection.
+    Resets,
     /// A client is not allowed to use this server.
     TurnedAway,
 }
@@ -57,6 +59,10 @@ impl Trouble {
             Self::Answers => ("large answers were given up", "answers_bytes_max"),
             Self::Unread => {
                 return "connections were closed because nobody read their answers for write_ms".to_owned();
+            }
+            Self::Resets => {
+                return "HTTP/2 connections were closed because their clients took back too many requests"
+                    .to_owned();
             }
             Self::TurnedAway => return "requests were turned away for their Host or Origin".to_owned(),
         };

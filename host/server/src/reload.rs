@@ -22,6 +22,7 @@ use toolgate_state::audit::Event;
 
 use crate::auth::Auth;
 use crate::config::{AuthConfig, Config, ServerConfig, load_revoked, load_trust};
+use crate::transport::certificates::Certificates;
 use older::Older;
 use remapped::Remapped;
 use stamps::{Stamp, Stamps, stamps};
@@ -52,6 +53,8 @@ pub(crate) struct Reload {
     /// earlier state.
     wanted: Arc<Notify>,
     runs: Arc<AtomicBool>,
+    /// Certificates that connections are answered with, if TLS ends here.
+    certificates: Option<Arc<Certificates>>,
 }
 
 struct Watched {
@@ -92,23 +95,16 @@ impl Reload {
         gate: Gate,
         path: PathBuf,
         config: &Config,
-        auth: Option<Arc<Auth>>,
         takes: Takes,
+        auth: Option<Arc<Auth>>,
+        certificates: Option<Arc<Certificates>>,
     ) -> Self {
         let read = stamps(&watched(config), &config.policy);
         let watched = Arc::new(Mutex::new(Watched::of(config, read)));
         let started = Arc::new((config.server.clone(), config.state.clone()));
         let auth = auth.zip(config.auth.clone()).map(|(auth, config)| (auth, Arc::new(Mutex::new(config))));
-        Self {
-            gate,
-            config: path,
-            takes,
-            auth,
-            started,
-            watched,
-            wanted: Arc::default(),
-            runs: Arc::default(),
-        }
+        let (wanted, runs) = (Arc::default(), Arc::default());
+        Self { gate, config: path, takes, auth, started, watched, wanted, runs, certificates }
     }
 
     /// Reloads on every SIGHUP, and on changes.
@@ -216,8 +212,14 @@ impl Reload {
     fn reload_now(&self) {
         if self.takes == Takes::Nothing {
             revoke(&self.gate, &self.looked(|watched| watched.policy.clone()));
+            // A certificate is renewed while a server runs, whatever it serves.
+            match Config::load(&self.config) {
+                Ok(config) => self.take_certificate(&config),
+                Err(problems) => tracing::error!("the certificate stays as it was: {problems}"),
+            }
             tracing::warn!(
-                "serving --frozen: only what the trust policy revokes is taken; start anew for the rest"
+                "serving --frozen: only a new certificate and what the trust policy revokes are taken; start anew \
+                 for the rest"
             );
             return;
         }
@@ -267,6 +269,16 @@ impl Reload {
         self.gate.reconciler.retrust(&Arc::new(trust))
     }
 
+    /// Answers new connections with the certificate of this configuration. One of other files takes a restart.
+    fn take_certificate(&self, config: &Config) {
+        let (started, _) = &*self.started;
+        if let (Some(served), Some(read)) = (&self.certificates, &config.certificate)
+            && config.server.tls == started.tls
+        {
+            served.replace(read);
+        }
+    }
+
     /// Reloads everything; again if another process has accepted a newer trust policy meanwhile, up to a bound.
     fn reload(&self) {
         for _ in 0..=TRUST_READS_MAX {
@@ -297,6 +309,7 @@ impl Reload {
                     );
                 }
                 self.take_auth(config.auth.as_ref());
+                self.take_certificate(&config);
                 let report = self.gate.reload(&config.spec);
                 report.log();
                 let refused = report.problem.is_some().then(|| config.spec.trust.policy.version());

@@ -6,6 +6,7 @@
 
 pub mod anchor;
 pub mod bundle;
+pub mod certificate;
 pub mod choose;
 pub mod constant_time;
 mod envelope;

@@ -34,7 +34,7 @@ fn constants() -> BTreeMap<String, u64> {
                 let value = product(member("default", ',').unwrap(), &values);
                 values.insert(format!("{prefix}{known}"), value);
                 values.insert(format!("{prefix}{name}"), value);
-            } else if ["u64", "usize"].contains(&ty.trim()) && !name.contains('(') {
+            } else if ["u32", "u64", "usize"].contains(&ty.trim()) && !name.contains('(') {
                 let value = product(rest.split(';').next().unwrap(), &values);
                 values.insert(name.to_owned(), value);
             }

@@ -107,6 +107,45 @@ pub const HEADERS_MAX: usize = 100;
 /// Time for a client to send a request's head, in milliseconds.
 pub const HEAD_MS: u64 = 10_000;
 
+/// Streams that a client may have open on one HTTP/2 connection: as many as browsers and proxies use.
+pub const H2_STREAMS_MAX: u32 = 100;
+
+/// Bytes of the header list of an HTTP/2 request. The longest honest ones carry a token of 16 KiB at most.
+pub const H2_HEADERS_BYTES_MAX: u32 = 16 * 1024;
+
+/// Streams that a client may reset within [`H2_RESETS_MS`]: beyond that it makes work and takes it back (CVE-2023-44487).
+pub const H2_RESETS_MAX: usize = 100;
+
+/// Time within which resets are counted, in milliseconds.
+pub const H2_RESETS_MS: u64 = 10_000;
+
+/// Bytes that a client may send on an HTTP/2 connection before they are read. They are held in memory.
+pub const H2_WINDOW_BYTES: u32 = 256 * 1024;
+
+/// Bytes of an answer that are handed to an HTTP/2 connection at once: what it holds of each stream that is not read.
+pub const H2_PART_BYTES: usize = size(16 * KIB);
+
+/// Time without a frame after which an HTTP/2 client is asked whether it is there, in milliseconds.
+pub const H2_PING_MS: u64 = 20_000;
+
+/// Time for its answer, in milliseconds.
+pub const H2_PING_ANSWER_MS: u64 = 10_000;
+
+/// Bytes of a file with certificates, or with a private key. The longest honest chains have 20 KiB.
+pub const TLS_FILE_BYTES_MAX: u64 = 256 * KIB;
+
+/// Certificates of a chain. Clients refuse longer ones.
+pub const TLS_CHAIN_MAX: usize = 10;
+
+/// Bits of the smallest RSA key that is served: what clients and RFC 9325, section 4.3, require.
+pub const TLS_RSA_BITS_MIN: usize = 2_048;
+
+/// Time before the expiry of a certificate from which it is warned of, in seconds: two weeks.
+pub const TLS_EXPIRY_WARNING_S: i64 = 14 * 24 * 3_600;
+
+/// Networks of trusted proxies. Each is compared with each hop of a request.
+pub const TRUSTED_PROXIES_MAX: usize = 64;
+
 /// Time for a client to send a request's body, in milliseconds.
 pub const BODY_MS: u64 = 30_000;
 

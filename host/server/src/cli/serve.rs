@@ -18,9 +18,10 @@ use super::exit::Exit;
 use super::progress::{self, Bars};
 use super::{ConfigArg, newest};
 use crate::auth::{self, Auth};
-use crate::config::{Config, check_listen};
+use crate::config::{Config, Tls};
 use crate::mcp::Handler;
 use crate::reload::{Reload, Takes};
+use crate::transport::certificates::Certificates;
 use crate::transport::http::HttpServer;
 use crate::transport::stdio::Stdio;
 use crate::{drain, upkeep};
@@ -56,7 +57,7 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     }
     config.warn();
     if let Some(listen) = args.listen {
-        check_listen(listen, config.server.insecure_no_auth).map_err(Exit::usage)?;
+        config.server.check_listen(listen, config.has_auth).map_err(Exit::usage)?;
     }
     // With all-or-nothing, serving waits for all plugins; otherwise it begins while plugins are still being fetched.
     let waits = args.frozen || config.spec.on_refused == OnRefused::Stop;
@@ -128,8 +129,16 @@ async fn serve(args: &Args, config: &Config, gate: Gate, awaited: bool) -> Resul
         (false, true) => Takes::Changes,
         (false, false) => Takes::Signals,
     };
+    let certificates = config.certificate.as_ref().map(Certificates::new);
     let authenticated = authentication(config)?;
-    let reload = Reload::new(gate.clone(), args.config.config.clone(), config, authenticated.clone(), takes);
+    let reload = Reload::new(
+        gate.clone(),
+        args.config.config.clone(),
+        config,
+        takes,
+        authenticated.clone(),
+        certificates.clone(),
+    );
     reload.start().map_err(|error| Exit::host(&error))?;
     let wire = &config.server.wire;
     let answers = Quota::new(wire.answers_bytes_max, wire.peer_percent);
@@ -140,10 +149,9 @@ async fn serve(args: &Args, config: &Config, gate: Gate, awaited: bool) -> Resul
         (true, None) => None,
         (_, listen) => {
             let address = listen.unwrap_or(config.server.listen);
-            Some(
-                listen_at(address, config, authenticated, handler.clone(), stop.clone(), hang_up.clone())
-                    .await?,
-            )
+            let server = HttpServer::new(&config.server, certificates, authenticated, handler.clone());
+            let server = server.map_err(|error| Exit::host(&error))?;
+            Some(listen_at(address, config, server, stop.clone(), hang_up.clone()).await?)
         }
     };
     gate.record(&Event::Process { what: "started" });
@@ -196,8 +204,7 @@ fn authentication(config: &Config) -> Result<Option<Arc<Auth>>, Exit> {
 async fn listen_at(
     address: SocketAddr,
     config: &Config,
-    auth: Option<Arc<Auth>>,
-    handler: Handler,
+    server: HttpServer,
     stop: CancellationToken,
     hang_up: CancellationToken,
 ) -> Result<tokio::task::JoinHandle<()>, Exit> {
@@ -212,11 +219,11 @@ async fn listen_at(
     };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    if !bound.ip().is_loopback() {
+    if !bound.ip().is_loopback() && config.server.insecure_no_auth {
         tracing::warn!("insecure_no_auth: anybody who can reach {bound} may call every tool");
     }
-    tracing::info!("serving MCP at http://{bound}/mcp");
-    let server = HttpServer::new(&config.server, auth, handler);
+    let scheme = if matches!(config.server.tls, Tls::Here { .. }) { "https" } else { "http" };
+    tracing::info!("serving MCP at {scheme}://{bound}/mcp");
     Ok(tokio::spawn(server.serve(listener, stop, hang_up)))
 }
 

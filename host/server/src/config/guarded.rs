@@ -11,22 +11,35 @@ use super::reader::Document;
 use super::secret::Secrets;
 use super::trust::{Lock, TrustFiles};
 
+/// Files that a configuration names.
+pub(super) struct Files<'a> {
+    /// The secrets.
+    pub(super) secrets: &'a Secrets,
+    /// Certificates and private key of the server.
+    pub(super) tls: Option<&'a (PathBuf, PathBuf)>,
+    /// The trust policy and its keys.
+    pub(super) trust: Option<&'a TrustFiles>,
+}
+
 /// Notes every granted folder that contains one of these files.
 pub(super) fn check(
     document: &Document<'_>,
     state: &Path,
     plugins: &[Plugin<'_>],
-    secrets: &Secrets,
-    trust: Option<&TrustFiles>,
+    files: &Files<'_>,
     lock: Option<&Option<Lock>>,
 ) {
     let state = resolved(state);
-    let mut never: Vec<PathBuf> = secrets.files.iter().map(|path| resolved(path)).collect();
+    let mut never: Vec<PathBuf> = files.secrets.files.iter().map(|path| resolved(path)).collect();
     let mut unwritable = vec![resolved(&document.path)];
+    if let Some((cert, key)) = files.tls {
+        never.push(resolved(key));
+        unwritable.push(resolved(cert));
+    }
     unwritable.extend(lock.iter().copied().flatten().map(|lock| resolved(&lock.path)));
     unwritable.extend(plugins.iter().flat_map(|plugin| plugin.paths()).map(|path| resolved(&path)));
     never.extend(super::docker().iter().map(|path| resolved(path)));
-    if let Some(trust) = trust {
+    if let Some(trust) = files.trust {
         unwritable.push(resolved(&trust.policy));
         for key in &trust.keys {
             // `key generate` and `ssh-keygen` put the private key beside the public one, minisign with this ending.

@@ -40,7 +40,7 @@ pub(super) fn check_host(host: &str) -> Result<(), &'static str> {
 }
 
 /// A host and its port, if it has one.
-fn split(authority: &str) -> Result<(&str, Option<&str>), &'static str> {
+pub(super) fn split(authority: &str) -> Result<(&str, Option<&str>), &'static str> {
     if authority.contains(['/', '?', '#', '@', '\\']) {
         return Err(MORE);
     }
@@ -77,7 +77,7 @@ fn is_label(label: &str) -> bool {
 }
 
 /// Whether a browser sends a host in this form: addresses have one canonical form (WHATWG URL, §3.5).
-fn is_canonical(host: &str) -> bool {
+pub(super) fn is_canonical(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         let Ok(parsed) = address.parse::<Ipv6Addr>() else { return false };

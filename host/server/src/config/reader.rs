@@ -216,6 +216,11 @@ impl<'d> Section<'d> {
         self.table.contains_key(key)
     }
 
+    /// Whether a key is present and a string.
+    pub(super) fn is_text(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|at| at.value.text().is_some())
+    }
+
     /// A required string.
     pub(super) fn required(&self, key: &'static str, example: &str) -> Option<String> {
         if !self.has(key) {

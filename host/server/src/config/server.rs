@@ -13,17 +13,21 @@ use toolgate_policy::limits::wire::{
 use toolgate_runtime::spec::OnRefused;
 
 use super::origin::{check_host, check_origin};
-use super::reader::Section;
+use super::public_url::PublicUrl;
+use super::reader::{Document, Section};
+use super::tls::{self, ServerCertificate, Tls};
 
 /// The server's own part of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerConfig {
     /// Address of Streamable HTTP.
     pub(crate) listen: SocketAddr,
-    /// Names allowed in a `Host` header beside those of this machine.
+    /// Place where TLS ends.
+    pub(crate) tls: Tls,
+    /// Address by which clients know this server.
+    pub(crate) public_url: Option<PublicUrl>,
+    /// Names allowed in a `Host` header beside those of this machine and of `public_url`.
     pub(crate) allowed_hosts: Vec<String>,
-    /// Address that clients use, if it was written: scheme, host and port.
-    pub(crate) public_url: Option<String>,
     /// Browser origins that may call.
     pub(crate) allowed_origins: Vec<String>,
     /// Serve any peer on the network without authentication.
@@ -116,8 +120,9 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: LISTEN,
-            allowed_hosts: Vec::new(),
+            tls: Tls::Off,
             public_url: None,
+            allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             insecure_no_auth: false,
             name_servers: Vec::new(),
@@ -139,18 +144,61 @@ impl ServerConfig {
         let default_ms = if stdio_alone { STDIO_DRAIN_MS } else { DRAIN_MS.default };
         self.drain.unwrap_or(Duration::from_millis(default_ms))
     }
+
+    /// Hosts that a request may name, beside those of this machine.
+    pub(crate) fn hosts(&self) -> Vec<String> {
+        let public = self.public_url.iter().map(|url| url.authority().to_owned());
+        self.allowed_hosts.iter().cloned().chain(public).collect()
+    }
+
+    /// Checks that it is safe to listen at an address: other machines must be asked who they are, and nobody between may
+    /// read what they say.
+    ///
+    /// # Errors
+    /// A sentence with the remedy.
+    pub(crate) fn check_listen(&self, listen: SocketAddr, has_auth: bool) -> Result<(), String> {
+        if listen.ip().is_loopback() || self.insecure_no_auth {
+            return Ok(());
+        }
+        let has_tls = match &self.tls {
+            Tls::Off => false,
+            Tls::Proxy(_) | Tls::Here { .. } => true,
+        };
+        let missing = match (has_auth, has_tls) {
+            (true, true) => return Ok(()),
+            (false, true) => "nobody would be asked who they are: [auth] is missing",
+            (true, false) => {
+                r#"others on the way could read everything: [server.tls], or tls = "proxy" with trusted_proxies, is missing"#
+            }
+            (false, false) => {
+                r#"nobody would be asked who they are: [auth] is missing, and [server.tls] or tls = "proxy" with trusted_proxies"#
+            }
+        };
+        Err(format!(
+            "{listen} can be reached from other machines and {missing}; write an address such as {LISTEN}, \
+             or insecure_no_auth = true if something in front asks"
+        ))
+    }
 }
 
-pub(super) fn read(section: Option<Section<'_>>) -> ServerConfig {
+/// Reads `[server]` with the certificate it names. `has_auth`: callers prove who they are.
+pub(super) fn read(
+    document: &Document<'_>,
+    section: Option<Section<'_>>,
+    has_auth: bool,
+) -> (ServerConfig, Option<ServerCertificate>) {
     let mut server = ServerConfig::default();
-    let Some(section) = section else { return server };
+    let Some(section) = section else { return (server, None) };
+    let certificate;
+    (server.tls, certificate) = tls::read(document, &section);
+    let public_url = section.string("public_url").map(|url| PublicUrl::parse(&url));
+    server.public_url = public_url.and_then(|url| section.parsed("public_url", url));
     if let Some(listen) = section.string("listen") {
         let wrong = |_| format!("`{listen}` is not an IP address with a port; write one such as {LISTEN}");
         server.listen =
             section.parsed("listen", listen.parse::<SocketAddr>().map_err(wrong)).unwrap_or(server.listen);
     }
     server.allowed_hosts = section.strings("allowed_hosts").unwrap_or_default();
-    server.public_url = section.string("public_url");
     server.allowed_origins = section.strings("allowed_origins").unwrap_or_default();
     for host in &server.allowed_hosts {
         let checked = check_host(host).map_err(|error| format!("`{host}` is not a host: {error}"));
@@ -161,7 +209,7 @@ pub(super) fn read(section: Option<Section<'_>>) -> ServerConfig {
         section.parsed("allowed_origins", checked);
     }
     server.insecure_no_auth = section.boolean("insecure_no_auth").unwrap_or(false);
-    section.parsed("listen", check_listen(server.listen, server.insecure_no_auth));
+    section.parsed("listen", server.check_listen(server.listen, has_auth));
     server.watch = section.boolean("watch").unwrap_or(server.watch);
     for text in section.strings("name_servers").unwrap_or_default() {
         let address = text.parse().or_else(|_| text.parse().map(|ip| SocketAddr::new(ip, DNS_PORT)));
@@ -177,21 +225,7 @@ pub(super) fn read(section: Option<Section<'_>>) -> ServerConfig {
     }
     read_limits(section.section("limits"), &mut server);
     section.finish();
-    server
-}
-
-/// Checks that it is safe to listen at an address without authentication.
-///
-/// # Errors
-/// A sentence with the remedy.
-pub(crate) fn check_listen(listen: SocketAddr, insecure_no_auth: bool) -> Result<(), String> {
-    if listen.ip().is_loopback() || insecure_no_auth {
-        return Ok(());
-    }
-    Err(format!(
-        "{listen} can be reached from other machines and nobody would be asked who they are; \
-         write an address such as {LISTEN}, or insecure_no_auth = true if something in front asks"
-    ))
+    (server, certificate)
 }
 
 fn read_limits(section: Option<Section<'_>>, server: &mut ServerConfig) {

@@ -30,7 +30,30 @@ pub(super) enum Source {
 /// Names of this machine on its own network interface.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-const HTTP_PORT: u16 = 80;
+/// Scheme of the requests of a connection, with the port that is not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// Without TLS, or with TLS that ends at a proxy.
+    Http,
+    /// With TLS that ends here.
+    Https,
+}
+
+impl Scheme {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
 
 impl Guard {
     /// Loopback names are always allowed; origins only if they are configured or the server's own.
@@ -52,6 +75,7 @@ impl Guard {
         uri: &Uri,
         headers: &HeaderMap,
         own: Option<SocketAddr>,
+        scheme: Scheme,
     ) -> Result<Source, (StatusCode, &'static str)> {
         let host = match headers.get(HOST) {
             Some(host) => host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()),
@@ -63,7 +87,7 @@ impl Guard {
             return Err((StatusCode::BAD_REQUEST, "there is more than one Host header\n"));
         }
         // A proxy in front of this server may use either (RFC 9112 §3.2.2).
-        if uri.authority().is_some_and(|target| !is_same(target, &host)) {
+        if uri.authority().is_some_and(|target| !is_same(target, &host, scheme)) {
             return Err((StatusCode::BAD_REQUEST, "the target names another host than the Host header\n"));
         }
         if !self.hosts.iter().any(|allowed| is_host(allowed, &host)) {
@@ -82,7 +106,7 @@ impl Guard {
             Ok(text) if self.origins.iter().any(|allowed| is_origin(allowed, text)) => {
                 Ok(Source::Named(origin.clone()))
             }
-            Ok(text) if is_own(text, &host, own) => Ok(Source::Own),
+            Ok(text) if is_own(text, &host, own, scheme) => Ok(Source::Own),
             _ => {
                 Err((StatusCode::FORBIDDEN, "this Origin may not call; add it to [server] allowed_origins\n"))
             }
@@ -92,7 +116,7 @@ impl Guard {
 
 /// Whether an origin is the server's own: a loopback name with the connection's port, which the request also targets.
 /// Another port or loopback name may be another user's program; other names may resolve to this machine.
-fn is_own(origin: &str, host: &Authority, own: Option<SocketAddr>) -> bool {
+fn is_own(origin: &str, host: &Authority, own: Option<SocketAddr>, scheme: Scheme) -> bool {
     let Some(own) = own else { return false };
     let ip = own.ip().to_canonical();
     let name = host.host();
@@ -100,28 +124,32 @@ fn is_own(origin: &str, host: &Authority, own: Option<SocketAddr>) -> bool {
         Ok(named) => named == ip,
         Err(_) => name.eq_ignore_ascii_case("localhost"),
     };
-    let (scheme, authority) = match origin.split_once("://") {
-        Some((scheme, authority)) if !authority.contains('@') => (scheme, authority.parse::<Authority>()),
+    let (named, authority) = match origin.split_once("://") {
+        Some((named, authority)) if !authority.contains('@') => (named, authority.parse::<Authority>()),
         _ => return false,
     };
     ip.is_loopback()
         && is_name_of_it
-        && port(host) == Some(own.port())
-        && scheme.eq_ignore_ascii_case("http")
-        && authority.is_ok_and(|authority| is_same(&authority, host))
+        && port(host, scheme) == Some(own.port())
+        && named.eq_ignore_ascii_case(scheme.name())
+        && authority.is_ok_and(|authority| is_same(&authority, host, scheme))
 }
 
-/// Whether two `http` authorities are equivalent.
-fn is_same(one: &Authority, other: &Authority) -> bool {
+/// Whether two authorities of one scheme are equivalent.
+fn is_same(one: &Authority, other: &Authority, scheme: Scheme) -> bool {
     !one.as_str().contains('@')
         && one.host().eq_ignore_ascii_case(other.host())
-        && port(one).is_some()
-        && port(one) == port(other)
+        && port(one, scheme).is_some()
+        && port(one, scheme) == port(other, scheme)
 }
 
-/// Port of an `http` authority; `None` if it is invalid.
-fn port(authority: &Authority) -> Option<u16> {
-    if authority.as_str().len() == authority.host().len() { Some(HTTP_PORT) } else { authority.port_u16() }
+/// Port of an authority; `None` if it is invalid.
+fn port(authority: &Authority, scheme: Scheme) -> Option<u16> {
+    if authority.as_str().len() == authority.host().len() {
+        Some(scheme.port())
+    } else {
+        authority.port_u16()
+    }
 }
 
 /// Compares a host with an allowed one, which without a port allows any.
@@ -153,6 +181,16 @@ mod tests {
         origin: Option<&str>,
         own: Option<&str>,
     ) -> Result<Source, StatusCode> {
+        asked_by(Scheme::Http, target, host, origin, own)
+    }
+
+    fn asked_by(
+        scheme: Scheme,
+        target: &'static str,
+        host: &str,
+        origin: Option<&str>,
+        own: Option<&str>,
+    ) -> Result<Source, StatusCode> {
         let guard = Guard::new(
             &["tools.example.com".into()],
             &["https://app.example.com:*".into(), "http://dev.local:3000".into()],
@@ -163,7 +201,7 @@ mod tests {
             headers.insert(ORIGIN, origin.parse().unwrap());
         }
         let own = own.map(|own| own.parse().unwrap());
-        guard.check(&Uri::from_static(target), &headers, own).map_err(|(status, _)| status)
+        guard.check(&Uri::from_static(target), &headers, own, scheme).map_err(|(status, _)| status)
     }
 
     #[test]
@@ -210,6 +248,21 @@ mod tests {
                 Err(StatusCode::FORBIDDEN),
                 "{host} {origin} {own:?}"
             );
+        }
+    }
+
+    #[test]
+    fn the_own_origin_has_the_scheme_of_the_connection() {
+        for (scheme, host, origin, own, is_own) in [
+            (Scheme::Https, "localhost:7411", "https://localhost:7411", "127.0.0.1:7411", true),
+            (Scheme::Https, "localhost", "https://localhost", "127.0.0.1:443", true),
+            (Scheme::Https, "localhost:443", "https://localhost", "127.0.0.1:443", true),
+            (Scheme::Https, "localhost:7411", "http://localhost:7411", "127.0.0.1:7411", false),
+            (Scheme::Https, "localhost", "https://localhost", "127.0.0.1:80", false),
+            (Scheme::Http, "localhost:7411", "https://localhost:7411", "127.0.0.1:7411", false),
+        ] {
+            let source = asked_by(scheme, "/mcp", host, Some(origin), Some(own));
+            assert_eq!(source == Ok(Source::Own), is_own, "{scheme:?} {host} {origin}");
         }
     }
 

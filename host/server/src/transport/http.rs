@@ -1,53 +1,53 @@
-//! Streamable HTTP at `/mcp`, with `/healthz` and `/readyz`. HTTP/1.1; a proxy adds TLS and HTTP/2. Every wait for a
-//! client and every resource of a client is bounded, and the probes are answered whatever clients do.
+//! Streamable HTTP at `/mcp`, with `/healthz` and `/readyz`. HTTP/1.1, and with TLS also HTTP/2. Every wait for a client
+//! and every resource of a client is bounded, and the probes are answered whatever clients do.
 
 mod accept;
 mod body;
 mod connections;
 mod cors;
+mod forwarded;
 mod leased;
 mod mirrored;
+mod paced;
 mod replies;
 mod requests;
+mod resets;
 mod sender;
+mod serving;
 mod sessions;
 mod watched;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, ORIGIN};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{CONNECTION, HOST, ORIGIN};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use ipnet::IpNet;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+use tokio_rustls::{TlsAcceptor, rustls};
 use tokio_util::sync::CancellationToken;
-use toolgate_net::socket::acknowledge;
-use toolgate_policy::limits::wire::{
-    HEAD_BYTES_MAX, HEAD_MS, HEADERS_MAX, SPARE_MS, SPARE_NOTIFICATIONS_MAX,
-};
+use toolgate_auth::challenge::METADATA_PATH;
+use toolgate_policy::limits::wire::SPARE_NOTIFICATIONS_MAX;
 use toolgate_runtime::quota::Quota;
 
-use super::guard::{Guard, Source};
-use toolgate_auth::challenge::METADATA_PATH;
-
+use super::certificates::Certificates;
+use super::guard::{Guard, Scheme, Source};
 use crate::auth::Auth;
 use crate::config::{ServerConfig, WireLimits};
 use crate::mcp::Handler;
 use crate::notices::{Notices, Trouble};
 use body::Sent;
-use connections::{AdmitResult, Connection, Connections, peer_of};
+use connections::{Connection, Connections, peer_of};
 use replies::{Reply, json, not_allowed, plain, type_text};
 use requests::RequestResources;
+use serving::Ends;
 use sessions::Sessions;
-use watched::{Watched, is_unread};
 
 /// The HTTP server. Clones share state.
 #[derive(Clone)]
@@ -57,6 +57,9 @@ struct Inner {
     mcp: StreamableHttpService<Handler, Sessions>,
     sessions: Arc<Sessions>,
     guard: Guard,
+    acceptor: Option<TlsAcceptor>,
+    /// Networks whose word on the source of a request is believed.
+    proxies: Vec<IpNet>,
     handler: Handler,
     /// Authentication, if callers must say who they are.
     auth: Option<Arc<Auth>>,
@@ -70,8 +73,18 @@ struct Inner {
 }
 
 impl HttpServer {
-    pub(crate) fn new(config: &ServerConfig, auth: Option<Arc<Auth>>, handler: Handler) -> Self {
-        let guard = Guard::new(&config.allowed_hosts, &config.allowed_origins);
+    /// A server, with TLS if there are certificates, and with authentication if callers must say who they are.
+    ///
+    /// # Errors
+    /// The cryptographic library does not offer TLS.
+    pub(crate) fn new(
+        config: &ServerConfig,
+        certificates: Option<Arc<Certificates>>,
+        auth: Option<Arc<Auth>>,
+        handler: Handler,
+    ) -> Result<Self, rustls::Error> {
+        let acceptor = certificates.map(Certificates::acceptor).transpose()?;
+        let guard = Guard::new(&config.hosts(), &config.allowed_origins);
         let cut = CancellationToken::new();
         let limits = config.wire;
         let quota = |max| Quota::new(max, limits.peer_percent);
@@ -88,10 +101,12 @@ impl HttpServer {
             .with_cancellation_token(cut.clone());
         let mcp = StreamableHttpService::new(move || Ok(service.clone()), Arc::clone(&sessions), library);
         let connections = Connections::new(limits.connections_max, quota(limits.connections_max).peer_max);
-        Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             mcp,
             sessions,
             guard,
+            acceptor,
+            proxies: config.tls.trusted_proxies().to_vec(),
             notices: Arc::clone(&handler.notices),
             handler,
             auth,
@@ -101,7 +116,7 @@ impl HttpServer {
             spare_notifications: quota(SPARE_NOTIFICATIONS_MAX),
             streams: quota(limits.streams_max),
             cut,
-        }))
+        })))
     }
 
     /// Serves until `stop`, then lets open exchanges end. At `hang_up` all calls have ended: [`LAST_ANSWERS`] later,
@@ -120,7 +135,7 @@ impl HttpServer {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, address)) => self.take(stream, address, &graceful),
+                Ok((stream, address)) => self.take(stream, address, &graceful, &stop),
                 Err(error) => {
                     self.0.notices.tell(Trouble::Connections, &error.to_string());
                     // Probably out of descriptors: another connection must end first.
@@ -141,93 +156,30 @@ impl HttpServer {
         self.0.cut.cancel();
     }
 
-    /// Serves one connection.
-    fn take(&self, stream: TcpStream, address: SocketAddr, graceful: &GracefulShutdown) {
-        let peer = peer_of(address.ip());
-        let Some((connection, accepted)) = self.0.connections.accept(&peer) else {
-            self.0.notices.tell(Trouble::Connections, &peer);
-            return;
-        };
-        if accepted == AdmitResult::MadeRoom {
-            self.0.notices.tell(Trouble::ConnectionMadeRoom, &peer);
-        }
-        let connection = Arc::new(connection);
-        let serving = graceful.watch(self.connection(stream, address, &connection));
-        let notices = Arc::clone(&self.0.notices);
-        tokio::spawn(async move {
-            let late = async {
-                tokio::time::sleep(Duration::from_millis(SPARE_MS)).await;
-                if !connection.is_spare() {
-                    std::future::pending::<()>().await;
-                }
-            };
-            tokio::select! {
-                ended = serving => {
-                    if let Err(error) = ended {
-                        if is_unread(&error) {
-                            notices.tell(Trouble::Unread, connection.peer());
-                        }
-                        tracing::debug!(%error, %address, "a connection ended");
-                    }
-                }
-                () = connection.cut() => tracing::debug!(%address, "a connection made room for another"),
-                () = late, if accepted == AdmitResult::Spare => {}
-            }
-        });
-    }
-
-    fn connection(
-        &self,
-        stream: TcpStream,
-        address: SocketAddr,
-        connection: &Arc<Connection>,
-    ) -> http1::Connection<
-        TokioIo<Watched<TcpStream>>,
-        impl hyper::service::HttpService<
-            Incoming,
-            ResBody = Sent<RequestResources>,
-            Error = Infallible,
-            Future: Send,
-        > + use<>,
-    > {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection stays slow");
-        }
-        let ends = (address, stream.local_addr().ok());
-        let (server, connection) = (self.clone(), Arc::clone(connection));
-        let service = service_fn(move |request| {
-            let (server, connection) = (server.clone(), Arc::clone(&connection));
-            async move { Ok::<_, Infallible>(server.answer(request, ends, &connection).await) }
-        });
-        let patience = Duration::from_millis(self.0.limits.write_ms);
-        let stream = Watched::new(stream, patience, |stream| acknowledge(stream));
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(Duration::from_millis(HEAD_MS))
-            .max_buf_size(HEAD_BYTES_MAX)
-            .max_headers(HEADERS_MAX)
-            .serve_connection(TokioIo::new(stream), service)
-    }
-
     async fn answer(
         &self,
         mut request: Request<Incoming>,
-        (peer, own): (SocketAddr, Option<SocketAddr>),
+        ends: Ends,
         connection: &Arc<Connection>,
     ) -> Response<Sent<RequestResources>> {
         let is_spare = connection.is_spare();
-        let held = RequestResources::of(connection);
+        let closes = is_spare && request.version() < Version::HTTP_2;
         let finish = |mut reply: Reply, held: RequestResources, source: &Source| {
-            if is_spare {
+            if closes {
                 reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             self.mark(&mut reply, source);
             reply.map(|body| Sent::new(body, held))
         };
-        let source = match self.0.guard.check(request.uri(), request.headers(), own) {
-            Ok(source) => source,
+        let address = forwarded::source_of(ends.peer.ip(), request.headers(), &self.0.proxies);
+        let peer = address.map_or_else(|_| Arc::clone(connection.peer()), peer_of);
+        let held = RequestResources::of(connection, peer);
+        let scheme = if ends.is_tls { Scheme::Https } else { Scheme::Http };
+        let checked = self.0.guard.check(request.uri(), request.headers(), ends.own, scheme);
+        let (source, address) = match checked.and_then(|source| Ok((source, address?))) {
+            Ok(both) => both,
             Err((status, why)) => {
-                tracing::debug!(address = %peer, why, "a request was turned away");
+                tracing::debug!(address = %ends.peer, why, "a request was turned away");
                 self.0.notices.tell(Trouble::TurnedAway, held.peer());
                 return finish(plain(status, why), held, &Source::Program);
             }
@@ -236,7 +188,8 @@ impl HttpServer {
             // The library knows configured origins only.
             request.headers_mut().remove(ORIGIN);
         }
-        match self.route(request, &source, peer, held.clone(), is_spare).await {
+        name_host(&mut request);
+        match self.route(request, &source, address, held.clone(), is_spare).await {
             Ok(mut reply) => {
                 self.mark(&mut reply, &source);
                 reply
@@ -260,7 +213,7 @@ impl HttpServer {
         &self,
         request: Request<Incoming>,
         source: &Source,
-        address: SocketAddr,
+        address: IpAddr,
         held: RequestResources,
         is_spare: bool,
     ) -> Result<Response<Sent<RequestResources>>, Reply> {
@@ -290,6 +243,16 @@ impl HttpServer {
 /// Whether this is a path of the resource's metadata: the root form, or the form with the endpoint's path (RFC 9728 §3.1).
 fn is_metadata(path: &str) -> bool {
     path.strip_prefix(METADATA_PATH).is_some_and(|rest| rest.is_empty() || rest == "/mcp")
+}
+
+/// Gives a request of HTTP/2, which names its host in the target, the header that the library reads.
+fn name_host(request: &mut Request<Incoming>) {
+    let named = request.uri().authority().map(|host| HeaderValue::from_str(host.as_str()));
+    if let Some(Ok(host)) = named
+        && !request.headers().contains_key(HOST)
+    {
+        request.headers_mut().insert(HOST, host);
+    }
 }
 
 /// Time for writing the answers of the last calls.

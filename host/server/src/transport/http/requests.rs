@@ -1,7 +1,7 @@
 //! Requests to `/mcp`: resources are reserved before a body is read; then it is read, checked and passed to the
 //! library.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,8 +39,12 @@ pub(super) struct RequestResources {
     places: Arc<Mutex<Places>>,
 }
 
-/// A connection with a request. It becomes idle on drop.
-struct Answering(Arc<Connection>);
+/// A request of a connection. On drop it has ended.
+struct Answering {
+    connection: Arc<Connection>,
+    peer: Arc<str>,
+    phase: Mutex<Phase>,
+}
 
 /// Places of a request: among requests or streams, and in its session. Released when it is answered, even if its client
 /// is gone.
@@ -51,17 +55,21 @@ struct Places {
 }
 
 impl RequestResources {
-    /// Resources of a new request: at first only its connection.
-    pub(super) fn of(connection: &Arc<Connection>) -> Self {
-        Self { answering: Arc::new(Answering(Arc::clone(connection))), places: Arc::default() }
+    /// Resources of a new request of this peer: at first only its connection.
+    pub(super) fn of(connection: &Arc<Connection>, peer: Arc<str>) -> Self {
+        connection.begin();
+        let phase = Mutex::new(Phase::Waiting);
+        let answering = Answering { connection: Arc::clone(connection), peer, phase };
+        Self { answering: Arc::new(answering), places: Arc::default() }
     }
 
+    /// Peer that the request comes from: behind a trusted proxy not the connection's.
     pub(super) fn peer(&self) -> &Arc<str> {
-        self.answering.0.peer()
+        &self.answering.peer
     }
 
     fn enter(&self, phase: Phase) {
-        self.answering.0.enter(phase);
+        self.answering.enter(phase);
     }
 
     /// Replaces the held place by this one.
@@ -74,9 +82,17 @@ impl RequestResources {
     }
 }
 
+impl Answering {
+    fn enter(&self, phase: Phase) {
+        let mut now = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        self.connection.change(*now, phase);
+        *now = phase;
+    }
+}
+
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.enter(Phase::Waiting);
+        self.enter(Phase::Waiting);
     }
 }
 
@@ -94,7 +110,7 @@ impl HttpServer {
     ) -> (Caller, Option<Arc<Conversation>>) {
         let session = headers.get(SESSION).and_then(|id| id.to_str().ok());
         let in_use = session.and_then(|id| self.0.sessions.enter(id, &sender.principal));
-        let number = in_use.as_ref().map_or(held.answering.0.id, |in_use| in_use.session.number);
+        let number = in_use.as_ref().map_or(held.answering.connection.id, |in_use| in_use.session.number);
         let conversation = in_use.as_ref().map(|in_use| Arc::clone(&in_use.session.conversation));
         held.places()._in_use = in_use;
         let tenant = sender.principal.tenant().clone();
@@ -125,7 +141,7 @@ impl HttpServer {
     pub(super) async fn other(
         &self,
         request: Request<Incoming>,
-        address: SocketAddr,
+        address: IpAddr,
         held: RequestResources,
     ) -> Result<Response<Sent<RequestResources>>, Reply> {
         if stands_twice(request.headers()).is_some() {
@@ -133,7 +149,7 @@ impl HttpServer {
         }
         let place = self.0.requests.take(held.peer(), 1);
         held.hold(place.map_err(|_| self.busy(Trouble::Requests, &held, None))?);
-        let sender = self.sender(request.headers(), request.uri(), address.ip(), held.peer()).await?;
+        let sender = self.sender(request.headers(), request.uri(), address, held.peer()).await?;
         let (caller, conversation) = self.caller(&sender, request.headers(), &held);
         let is_stream = request.method() == Method::GET;
         if is_stream {
@@ -152,7 +168,7 @@ impl HttpServer {
         }
         let lease = sender.lease.clone();
         let mut inbound = Inbound::new(sender.principal, caller, conversation);
-        inbound.source = Some(address.ip());
+        inbound.source = Some(address);
         inbound.lease = sender.lease;
         let ends_session = parts.method == Method::DELETE;
         parts.extensions.insert(inbound);
@@ -177,7 +193,7 @@ impl HttpServer {
     pub(super) async fn post(
         &self,
         request: Request<Incoming>,
-        address: SocketAddr,
+        address: IpAddr,
         held: RequestResources,
     ) -> Result<Response<Sent<RequestResources>>, Reply> {
         let (mut parts, body) = request.into_parts();
@@ -192,7 +208,7 @@ impl HttpServer {
             return Err(self.busy(Trouble::Requests, &held, Some(unread)));
         };
         held.enter(Phase::Answering);
-        let sender = match self.sender(&parts.headers, &parts.uri, address.ip(), held.peer()).await {
+        let sender = match self.sender(&parts.headers, &parts.uri, address, held.peer()).await {
             Ok(sender) => sender,
             Err(reply) => {
                 let bytes_max = usize::try_from(self.0.limits.body_bytes_max).unwrap_or(usize::MAX);
@@ -232,7 +248,7 @@ impl HttpServer {
         }
         let splice = Splice::new();
         let mut inbound = Inbound::new(sender.principal.clone(), caller, conversation);
-        inbound.source = Some(address.ip());
+        inbound.source = Some(address);
         inbound.lease = sender.lease;
         inbound.arguments = Arc::new(Mutex::new(arguments));
         inbound.splice = Some(splice.clone());

@@ -32,7 +32,7 @@ impl<S> Watched<S> {
         let patience = self.patience;
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         match waiting.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, UNREAD))),
+            Poll::Ready(()) => Poll::Ready(Err(unread())),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -40,6 +40,11 @@ impl<S> Watched<S> {
 
 /// Text of the error of a stalled write.
 const UNREAD: &str = "the client read nothing for too long";
+
+/// Error of a client that reads nothing.
+pub(super) fn unread() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, UNREAD)
+}
 
 /// Whether a connection ended because its client read nothing.
 pub(super) fn is_unread(error: &(dyn std::error::Error + 'static)) -> bool {
