@@ -25,10 +25,11 @@ use toolgate_state::audit::Event;
 use toolgate_state::rollback::RollbackError;
 
 use crate::load;
+use crate::load::error::AccessMisfitError;
 use crate::load::source::Sources;
 use crate::services::Services;
 use crate::snapshot::{Snapshot, SnapshotChange};
-use crate::spec::{Approvals, Spec};
+use crate::spec::{AccessRules, Approvals, Spec};
 use fetches::{Fetch, Fetches};
 use loading::LoadState;
 use newest::Newest;
@@ -204,6 +205,34 @@ impl Reconciler {
             }
             Err(error) => (Snapshot::default(), LoadReport::not_taken(&error)),
         }
+    }
+
+    /// Rules about calls that are in force.
+    pub fn rules(&self) -> Arc<AccessRules> {
+        self.services.snapshots.now().access()
+    }
+
+    /// Puts other rules in force with the plugins that serve, in one step.
+    ///
+    /// # Errors
+    /// Rules that do not fit the plugins that serve; those before stay in force.
+    pub fn rule(&self, rules: &Arc<AccessRules>) -> Result<(), AccessMisfitError> {
+        let mut plan = self.plan();
+        self.check_rules(rules)?;
+        if let Some(plan) = plan.as_mut() {
+            plan.spec.rules = Arc::clone(rules);
+        }
+        self.services.snapshots.rule(rules);
+        Ok(())
+    }
+
+    /// Checks that rules fit the plugins that serve.
+    ///
+    /// # Errors
+    /// Those that do not.
+    pub fn check_rules(&self, rules: &AccessRules) -> Result<(), AccessMisfitError> {
+        let misfits = self.services.snapshots.now().misfits(rules);
+        if misfits.is_empty() { Ok(()) } else { Err(AccessMisfitError(misfits)) }
     }
 
     /// Load status of each plugin, now and after every change.

@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
-use toolgate_policy::call::{DeniedError, Judged, Moment, Rules, ServedTool, Target, Transport, judge};
+use toolgate_policy::call::{
+    DeniedError, Judged, Moment, RuleMisfit, Rules, ServedTool, Target, Transport, judge,
+};
 use toolgate_policy::load::signer::UnixTime;
 use toolgate_policy::load::{TrustError, TrustPolicy};
 use toolgate_policy::{Digest, Principal, ToolName};
@@ -86,6 +88,18 @@ impl Snapshot {
     /// The rules by which the tools may be called.
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// Rules as the operator wrote them.
+    pub(crate) fn access(&self) -> Arc<AccessRules> {
+        Arc::clone(&self.access)
+    }
+
+    /// Other rules that do not fit the types of the tools that serve.
+    pub(crate) fn misfits(&self, rules: &AccessRules) -> Vec<RuleMisfit> {
+        let served: Vec<ServedTool> = self.tools().map(|tool| tool.served()).collect();
+        let sets = [Some(&rules.set), rules.shadow.as_ref()];
+        sets.into_iter().flatten().flat_map(|set| set.bind(&served).1).collect()
     }
 
     /// Rules that are only evaluated and recorded, if there are any.
@@ -298,6 +312,14 @@ impl Snapshots {
         // After the swap: a call that still finds such a plugin uses an old snapshot, and ends as it begins.
         ended.iter().for_each(|plugin| plugin.end_calls());
         ended
+    }
+
+    /// Puts other rules in force with the plugins that serve.
+    pub(crate) fn rule(&self, rules: &Arc<AccessRules>) {
+        // Locked, so that no snapshot is published meanwhile under the rules before.
+        let _ruling = self.ruling.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = Snapshot::of(self.now().plugins.clone(), Arc::clone(rules));
+        self.now.send_replace(Arc::new(next));
     }
 
     /// Receives a snapshot on every change of the tool list.

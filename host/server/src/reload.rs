@@ -2,6 +2,7 @@
 //! at once: what it revokes or does not trust stops serving, even if the configuration is unreadable. Anything
 //! unreadable leaves the rest unchanged and is logged.
 
+mod callers;
 mod older;
 mod remapped;
 mod stamps;
@@ -21,7 +22,7 @@ use toolgate_runtime::load::source;
 use toolgate_state::audit::Event;
 
 use crate::auth::Auth;
-use crate::config::{AuthConfig, Config, ServerConfig, load_revoked, load_trust};
+use crate::config::{AccessConfig, AuthConfig, Config, ServerConfig, load_revoked, load_trust};
 use crate::transport::certificates::Certificates;
 use older::Older;
 use remapped::Remapped;
@@ -46,6 +47,8 @@ pub(crate) struct Reload {
     takes: Takes,
     /// Authentication, if callers must say who they are, and the configuration of it in force.
     auth: Option<(Arc<Auth>, Arc<Mutex<AuthConfig>>)>,
+    /// Rules about calls, as they were written.
+    access: Arc<Mutex<AccessConfig>>,
     /// Settings that need a restart, as of the start.
     started: Arc<(ServerConfig, PathBuf)>,
     watched: Arc<Mutex<Watched>>,
@@ -74,7 +77,8 @@ impl Watched {
     fn of(config: &Config, read: Stamps) -> Self {
         let (policy, keys) = (config.policy.clone(), config.keys.clone());
         let lock = config.lock.as_ref().map(|lock| lock.path.clone());
-        let of_callers = config.auth.iter().filter_map(|auth| auth.keys.clone()).collect();
+        let keys_file = config.auth.iter().filter_map(|auth| auth.keys.clone());
+        let of_callers = keys_file.chain(config.access.files().cloned()).collect();
         Self { policy, keys, lock, files: watched(config), of_callers, read }
     }
 
@@ -104,7 +108,8 @@ impl Reload {
         let started = Arc::new((config.server.clone(), config.state.clone()));
         let auth = auth.zip(config.auth.clone()).map(|(auth, config)| (auth, Arc::new(Mutex::new(config))));
         let (wanted, runs) = (Arc::default(), Arc::default());
-        Self { gate, config: path, takes, auth, started, watched, wanted, runs, certificates }
+        let access = Arc::new(Mutex::new(config.access.clone()));
+        Self { gate, config: path, takes, auth, access, started, watched, wanted, runs, certificates }
     }
 
     /// Reloads on every SIGHUP, and on changes.
@@ -228,39 +233,6 @@ impl Reload {
         self.wanted.notify_one();
     }
 
-    /// Applies the files about callers only, all of them or none.
-    fn take_callers(&self) {
-        let Some((auth, config)) = &self.auth else { return };
-        let mut config = config.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = config.reread().map_err(|problems| problems.to_string());
-        let taken =
-            taken.and_then(|next| auth.replace(next.clone()).map_err(|error| error.why).map(|()| next));
-        match taken {
-            Ok(next) => {
-                *config = next;
-                tracing::info!("the API keys were read again");
-            }
-            Err(why) => tracing::error!("the API keys cannot be used; those before go on: {why}"),
-        }
-    }
-
-    /// Applies `[auth]` of a whole configuration.
-    fn take_auth(&self, next: Option<&AuthConfig>) {
-        match (&self.auth, next) {
-            (Some((auth, config)), Some(next)) => {
-                let mut config = config.lock().unwrap_or_else(PoisonError::into_inner);
-                match auth.replace(next.clone()) {
-                    Ok(()) => *config = next.clone(),
-                    Err(error) => tracing::error!("[auth] cannot be used; it is as before: {}", error.why),
-                }
-            }
-            (None, None) => {}
-            (Some(_), None) | (None, Some(_)) => {
-                tracing::warn!("[auth] was added or removed since the start; that takes a restart");
-            }
-        }
-    }
-
     /// Applies the trust policy only: its revocations, even if the rest is invalid, and then what it does not trust.
     fn take_trust(&self) -> Result<(), String> {
         let policy = self.looked(|watched| watched.policy.clone());
@@ -309,6 +281,8 @@ impl Reload {
                     );
                 }
                 self.take_auth(config.auth.as_ref());
+                let mut config = config;
+                self.check_rules(&mut config);
                 self.take_certificate(&config);
                 let report = self.gate.reload(&config.spec);
                 report.log();

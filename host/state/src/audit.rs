@@ -101,6 +101,13 @@ pub enum Event<'a> {
         /// Duration of the hold; none when it works again.
         seconds: Option<u64>,
     },
+    /// Rules about calls were taken, or refused.
+    Rules {
+        /// Digest of the rules in force.
+        policy: String,
+        /// Reasons for which others were refused; empty if they were taken.
+        problems: Vec<String>,
+    },
     /// A credential was refused; the first of its source in a minute.
     AuthFailed {
         /// The step that failed, a word.
@@ -205,6 +212,9 @@ impl Recorder {
                 let caller = caller.map(|caller| printable(caller, 200));
                 let fields = json!({ "plugin": plugin, "tenant": tenant, "scope": scope, "caller": caller, "seconds": seconds });
                 (name, fields)
+            }
+            Event::Rules { policy, problems } => {
+                ("rules", json!({ "policy": policy, "problems": shown(problems) }))
             }
             Event::AuthFailed { reason, issuer, source } => {
                 ("auth-failed", json!({ "reason": reason, "issuer": issuer, "source": source }))

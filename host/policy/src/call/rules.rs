@@ -117,6 +117,11 @@ impl RuleSet {
         Ok(Self(Arc::new(Checked { authenticated, rows, cedar, obtainable, digest: Some(digest) })))
     }
 
+    /// Digest of everything in the rules.
+    pub fn digest(&self) -> Digest {
+        self.0.digest.unwrap_or_else(|| Digest::of(b""))
+    }
+
     /// Binds the rules to the tools that are served. A tool that a misfit names is denied to everybody, and its plugin's
     /// version should not be served.
     pub fn bind(&self, served: &[ServedTool]) -> (Rules, Vec<RuleMisfit>) {

@@ -31,7 +31,7 @@ pub(super) async fn reply(
             Some(splice) => large(handler, answer, splice, inbound).await?,
             None => counted(handler, answer, inbound).await,
         },
-        Outcome::Denied(denied) if is_told(&denied) => refused(&denied),
+        Outcome::Denied(denied) if is_shown_reason(&denied) => refused(&denied),
         // An unknown tool and a forbidden one look the same.
         Outcome::Denied(_) => return Err(ErrorData::invalid_params("unknown tool", None)),
         Outcome::Fault(fault) => failed(&fault)?,
@@ -43,7 +43,7 @@ pub(super) async fn reply(
 }
 
 /// Whether a caller is told why it is denied: the tool is in its list.
-fn is_told(denied: &DeniedError) -> bool {
+fn is_shown_reason(denied: &DeniedError) -> bool {
     match denied {
         DeniedError::Scope { .. } | DeniedError::Arguments { .. } => true,
         DeniedError::Unknown | DeniedError::Hidden { .. } | DeniedError::Errored { .. } => false,

@@ -5,11 +5,12 @@ use std::cmp::Ordering;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::Value;
 
 use super::Body;
+use super::replies::{Reply, plain};
 use crate::transport::envelope::Malformed;
 
 /// Media types that a client accepts (RFC 9110 §12.5.1).
@@ -30,6 +31,12 @@ const STREAM: &str = "text/event-stream";
 pub(super) const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
 impl AcceptedTypes {
+    /// Answer to a request that accepts no form of answer.
+    pub(super) fn refusal(self) -> Option<Reply> {
+        let why = "answers are application/json or text/event-stream; accept one of them\n";
+        (!self.json && !self.stream).then(|| plain(StatusCode::NOT_ACCEPTABLE, why))
+    }
+
     /// Types that the request's headers accept. Without an `Accept` header, all.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(ACCEPT).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));

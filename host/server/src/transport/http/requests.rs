@@ -5,30 +5,27 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use serde_json::Value;
-use toolgate_base::interrupt::Interrupt;
-use toolgate_base::json::Json;
-use toolgate_policy::call::Transport;
 use toolgate_policy::limits::wire::{BODY_MS, SPARE_NOTIFICATION_BYTES_MAX, SPARE_NOTIFICATION_MS};
-use toolgate_policy::redact::printable;
-use toolgate_runtime::call::request::{Arguments, Request as Call};
+use toolgate_runtime::call::request::Arguments;
 use toolgate_runtime::large::LargeMessage;
 use toolgate_runtime::quota::Taken;
 use toolgate_runtime::turns::Caller;
 
 use super::accept::{self, AcceptedTypes};
 use super::body::{Message, NO_ROOM, Received, Sent, announced, forget, receive};
+use super::checks::{SESSION, stands_twice};
 use super::connections::{Connection, Phase};
 use super::leased::Leased;
 use super::replies::{Reply, come_back, come_back_to, malformed, plain};
-use super::sender::{Sender, challenge};
+use super::sender::Sender;
 use super::sessions::{self, InUse, Opened};
-use super::{Body, HttpServer, mirrored};
-use crate::mcp::{self, Conversation, Inbound, Splice};
+use super::{Body, HttpServer};
+use crate::mcp::{Conversation, Inbound, Splice};
 use crate::notices::Trouble;
 use crate::transport::envelope::{Envelope, Malformed};
 
@@ -96,10 +93,6 @@ impl Drop for Answering {
     }
 }
 
-const SESSION: &str = "mcp-session-id";
-
-const VERSION: &str = "mcp-protocol-version";
-
 impl HttpServer {
     /// Caller of a request by this sender, and its session. A session of another party is none.
     fn caller(
@@ -126,7 +119,7 @@ impl HttpServer {
     ) -> Reply {
         self.0.notices.tell(trouble, held.peer());
         if let Some((head, body)) = unread.map(Request::into_parts) {
-            forget(body, &head.headers, usize::try_from(self.0.limits.body_bytes_max).unwrap_or(usize::MAX));
+            self.leave_unread(body, &head.headers);
         }
         come_back(busy_text(trouble))
     }
@@ -144,12 +137,12 @@ impl HttpServer {
         address: IpAddr,
         held: RequestResources,
     ) -> Result<Response<Sent<RequestResources>>, Reply> {
-        if stands_twice(request.headers()).is_some() {
-            return Err(plain(StatusCode::BAD_REQUEST, "a header that may stand once appears twice\n"));
-        }
         let place = self.0.requests.take(held.peer(), 1);
         held.hold(place.map_err(|_| self.busy(Trouble::Requests, &held, None))?);
         let sender = self.sender(request.headers(), request.uri(), address, held.peer()).await?;
+        if stands_twice(request.headers()).is_some() {
+            return Err(plain(StatusCode::BAD_REQUEST, "a header that may stand once appears twice\n"));
+        }
         let (caller, conversation) = self.caller(&sender, request.headers(), &held);
         let is_stream = request.method() == Method::GET;
         if is_stream {
@@ -162,6 +155,7 @@ impl HttpServer {
         }
         let is_unknown = conversation.is_none();
         let (mut parts, body) = request.into_parts();
+        parts.headers.remove(AUTHORIZATION);
         if is_unknown && parts.headers.remove(SESSION).is_some() {
             // Also where it is another party's, of which the library must not know.
             return Err(plain(StatusCode::NOT_FOUND, "there is no such session\n"));
@@ -197,25 +191,23 @@ impl HttpServer {
         held: RequestResources,
     ) -> Result<Response<Sent<RequestResources>>, Reply> {
         let (mut parts, body) = request.into_parts();
-        let mut accepted = AcceptedTypes::of(&parts.headers);
-        if !accepted.json && !accepted.stream {
-            forget(body, &parts.headers, usize::try_from(self.0.limits.body_bytes_max).unwrap_or(usize::MAX));
-            let why = "answers are application/json or text/event-stream; accept one of them\n";
-            return Err(plain(StatusCode::NOT_ACCEPTABLE, why));
-        }
         let Some(is_spare) = self.admit(&parts.headers, &held) else {
             let unread = Request::from_parts(parts, body);
             return Err(self.busy(Trouble::Requests, &held, Some(unread)));
         };
         held.enter(Phase::Answering);
-        let sender = match self.sender(&parts.headers, &parts.uri, address, held.peer()).await {
-            Ok(sender) => sender,
-            Err(reply) => {
-                let bytes_max = usize::try_from(self.0.limits.body_bytes_max).unwrap_or(usize::MAX);
-                forget(body, &parts.headers, bytes_max);
+        let mut accepted = AcceptedTypes::of(&parts.headers);
+        let sender = self.sender(&parts.headers, &parts.uri, address, held.peer()).await;
+        let refusal = accepted.refusal();
+        let sender = match (sender, refusal) {
+            (Ok(sender), None) => sender,
+            (Err(reply), _) | (Ok(_), Some(reply)) => {
+                self.leave_unread(body, &parts.headers);
                 return Err(reply);
             }
         };
+        // Nobody after this needs it, and a log might show it.
+        parts.headers.remove(AUTHORIZATION);
         let (caller, conversation) = self.caller(&sender, &parts.headers, &held);
         let read = self.read(&parts.headers, body, is_spare, (&sender, &caller), &held).await;
         let (envelope, arguments) = match read {
@@ -225,25 +217,17 @@ impl HttpServer {
         let begins = envelope.is_request && envelope.method.as_deref() == Some("initialize");
         if conversation.is_none() && parts.headers.remove(SESSION).is_some() && !begins {
             // Also where it is another party's, of which the library must not know.
-            let why = "there is no such session; begin one with initialize";
-            let refused = Malformed::invalid(why, envelope.id).with_status(StatusCode::NOT_FOUND);
-            return Err(malformed(&refused));
+            return Err(malformed(&no_session(envelope.id)));
         }
-        let (arguments, stepped) = self.step_up(&sender, &envelope, arguments).await;
-        if let Some(reply) = stepped {
-            return Err(reply);
-        }
+        let arguments = match self.step_up(&sender, &envelope, arguments).await {
+            (_, Some(reply)) => return Err(reply),
+            (arguments, None) => arguments,
+        };
         let is_stream = envelope.method.as_deref() == Some("subscriptions/listen");
         if is_stream {
-            if !accepted.stream {
-                let why = "subscriptions/listen is answered by text/event-stream; accept that";
-                let refused = Malformed::invalid(why, envelope.id).with_status(StatusCode::NOT_ACCEPTABLE);
-                return Err(malformed(&refused));
+            if let Some(reply) = self.hold_stream(accepted, &envelope, &held) {
+                return Err(reply);
             }
-            let stream = self.0.streams.take(held.peer(), 1);
-            let stream = stream.map_err(|_| self.busy_with(Trouble::Streams, &held, &envelope.id))?;
-            // A stream is not counted as a request.
-            held.hold(stream);
             accepted = accepted.for_stream();
         }
         let splice = Splice::new();
@@ -271,24 +255,31 @@ impl HttpServer {
         Ok(Response::from_parts(head, Sent::spliced(body, splice, held).await))
     }
 
-    /// Answers a call that lacks scopes which its client can get, after it was denied and recorded like any other. Gives
-    /// the arguments back otherwise.
-    async fn step_up(
+    /// Takes a place for a stream of changes, which is not counted as a request. Returns the answer if there is none.
+    fn hold_stream(
         &self,
-        sender: &Sender,
+        accepted: AcceptedTypes,
         envelope: &Envelope,
-        arguments: Option<Arguments>,
-    ) -> (Option<Arguments>, Option<Reply>) {
-        let gate = &self.0.handler.gate;
-        let needed = envelope.tool.as_deref().filter(|_| envelope.is_request);
-        let needed = needed.and_then(|tool| Some((tool, sender.lacks(gate, tool)?)));
-        let answer = needed.and_then(|(tool, needed)| Some((tool, self.0.auth.as_ref()?.step_up(&needed)?)));
-        let Some((tool, answer)) = answer else { return (arguments, None) };
-        let arguments = arguments.unwrap_or_else(|| Json::Null.into());
-        let mut call = Call::new(sender.principal.clone(), tool, arguments, Interrupt::default());
-        (call.transport, call.source) = (Transport::Http, Some(sender.address));
-        drop(gate.call(call).await);
-        (None, Some(challenge(answer)))
+        held: &RequestResources,
+    ) -> Option<Reply> {
+        if !accepted.stream {
+            let why = "subscriptions/listen is answered by text/event-stream; accept that";
+            let refused =
+                Malformed::invalid(why, envelope.id.clone()).with_status(StatusCode::NOT_ACCEPTABLE);
+            return Some(malformed(&refused));
+        }
+        match self.0.streams.take(held.peer(), 1) {
+            Ok(stream) => {
+                held.hold(stream);
+                None
+            }
+            Err(_) => Some(self.busy_with(Trouble::Streams, held, &envelope.id)),
+        }
+    }
+
+    /// Discards the body of a refused request.
+    fn leave_unread(&self, body: Incoming, headers: &HeaderMap) {
+        forget(body, headers, usize::try_from(self.0.limits.body_bytes_max).unwrap_or(usize::MAX));
     }
 
     /// Takes a place for a request, if one is free. Returns whether it is one for notifications only.
@@ -345,32 +336,6 @@ impl HttpServer {
         Ok((envelope, arguments))
     }
 
-    /// Checks a message against its headers, and the form of a handshake.
-    fn check(&self, headers: &HeaderMap, envelope: &Envelope, sender: &Sender) -> Result<(), Malformed> {
-        if let Some(name) = stands_twice(headers) {
-            return Err(Malformed::header(format!("the header {name} appears twice"), envelope.id.clone()));
-        }
-        // The protocol library accepts older revisions as well.
-        if let (Some(version), true) = (headers.get(VERSION), headers.contains_key(SESSION))
-            && !mcp::is_served(version)
-        {
-            let shown = printable(&String::from_utf8_lossy(version.as_bytes()), 40);
-            let why = format!("the revision `{shown}` in MCP-Protocol-Version is not served");
-            return Err(Malformed::invalid(why, envelope.id.clone()));
-        }
-        if envelope.is_request && envelope.method.as_deref() == Some("initialize") {
-            mcp::message(&envelope.rest).map_err(|error| envelope.refused(&error))?;
-        }
-        if let (Some(name), Some(Ok(arguments))) = (&envelope.tool, &envelope.arguments)
-            && headers.get(VERSION).is_some_and(mcp::repeats_arguments)
-            && let Some(tool) = sender.tool(&self.0.handler.gate, name)
-        {
-            let checked = mirrored::check(headers, &tool.listing.headers, arguments);
-            checked.map_err(|why| Malformed::header(why, envelope.id.clone()))?;
-        }
-        Ok(())
-    }
-
     /// Parses a message. Returns also the memory of its arguments and the reservation for it.
     async fn envelope(
         &self,
@@ -394,6 +359,11 @@ impl HttpServer {
     }
 }
 
+fn no_session(id: Value) -> Malformed {
+    let why = "there is no such session; begin one with initialize";
+    Malformed::invalid(why, id).with_status(StatusCode::NOT_FOUND)
+}
+
 fn busy_text(trouble: Trouble) -> &'static str {
     match trouble {
         Trouble::Connections => "the server has as many connections as it may; try again later\n",
@@ -402,14 +372,6 @@ fn busy_text(trouble: Trouble) -> &'static str {
         Trouble::Messages => NO_ROOM,
         _ => "the server answers as many requests as it may; try again later\n",
     }
-}
-
-/// Headers that must not be repeated, since readers could use different ones.
-const SINGLE: [&str; 5] = ["content-type", "mcp-method", "mcp-name", VERSION, SESSION];
-
-/// The first header that is repeated and must not be.
-fn stands_twice(headers: &HeaderMap) -> Option<&'static str> {
-    SINGLE.into_iter().find(|name| headers.get_all(*name).iter().nth(1).is_some())
 }
 
 /// Completes the library's refusal of a request: with the name of an unknown method, and with the request's id where

@@ -8,8 +8,11 @@ use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use toolgate_auth::challenge::ChallengeAnswer;
 use toolgate_auth::{AuthError, local};
+use toolgate_base::interrupt::Interrupt;
+use toolgate_base::json::Json;
 use toolgate_policy::Principal;
 use toolgate_policy::call::{DeniedError, Transport};
+use toolgate_runtime::call::request::{Arguments, Request};
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::snapshot::tool::Tool;
 use toolgate_state::audit::Event;
@@ -17,6 +20,7 @@ use toolgate_state::audit::Event;
 use super::HttpServer;
 use super::replies::{Reply, plain, reply};
 use crate::auth::lease::Lease;
+use crate::transport::envelope::Envelope;
 
 /// The sender of a request.
 pub(super) struct Sender {
@@ -73,6 +77,26 @@ impl HttpServer {
                 Err(challenge(auth.answer(&error)))
             }
         }
+    }
+
+    /// Answers a call that lacks scopes which its client can get, after it was denied and recorded like any other. Gives
+    /// the arguments back otherwise.
+    pub(super) async fn step_up(
+        &self,
+        sender: &Sender,
+        envelope: &Envelope,
+        arguments: Option<Arguments>,
+    ) -> (Option<Arguments>, Option<Reply>) {
+        let gate = &self.0.handler.gate;
+        let needed = envelope.tool.as_deref().filter(|_| envelope.is_request);
+        let needed = needed.and_then(|tool| Some((tool, sender.lacks(gate, tool)?)));
+        let answer = needed.and_then(|(tool, needed)| Some((tool, self.0.auth.as_ref()?.step_up(&needed)?)));
+        let Some((tool, answer)) = answer else { return (arguments, None) };
+        let arguments = arguments.unwrap_or_else(|| Json::Null.into());
+        let mut call = Request::new(sender.principal.clone(), tool, arguments, Interrupt::default());
+        (call.transport, call.source) = (Transport::Http, Some(sender.address));
+        drop(gate.call(call).await);
+        (None, Some(challenge(answer)))
     }
 
     /// Records a failed attempt, one a minute for each address.
