@@ -3,7 +3,7 @@
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use toolgate_policy::limits::auth::TOKEN_BYTES_MAX;
+use toolgate_policy::limits::auth::CREDENTIAL_BYTES_MAX;
 
 use super::explain::{AuthError, AuthFailure, AuthStep};
 
@@ -52,8 +52,8 @@ pub fn read<'r>(headers: &'r HeaderMap, query: Option<&str>) -> Result<Presented
 /// # Errors
 /// [`AuthError`] for a text that is too long, or neither an API key nor a token of three parts.
 pub fn classify(token: &str) -> Result<Presented<'_>, AuthError> {
-    if token.len() > TOKEN_BYTES_MAX {
-        return Err(invalid("too-long", format!("it has more than {TOKEN_BYTES_MAX} bytes")));
+    if token.len() > CREDENTIAL_BYTES_MAX {
+        return Err(invalid("too-long", format!("it has more than {CREDENTIAL_BYTES_MAX} bytes")));
     }
     if !is_b64token(token) {
         return Err(invalid(
@@ -173,8 +173,8 @@ mod tests {
     #[test]
     fn a_token_may_have_so_many_bytes_and_not_one_more() {
         let of = |length: usize| format!("Bearer a.b.{}", "c".repeat(length - 4));
-        assert!(answer(&[("authorization", &of(TOKEN_BYTES_MAX))], None).is_ok());
-        assert_eq!(answer(&[("authorization", &of(TOKEN_BYTES_MAX + 1))], None), Err((401, "too-long")));
+        assert!(answer(&[("authorization", &of(CREDENTIAL_BYTES_MAX))], None).is_ok());
+        assert_eq!(answer(&[("authorization", &of(CREDENTIAL_BYTES_MAX + 1))], None), Err((401, "too-long")));
         assert_eq!(
             answer(&[("authorization", &format!("Bearer {}", ".".repeat(1_000_000)))], None),
             Err((401, "too-long"))

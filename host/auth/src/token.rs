@@ -4,7 +4,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use toolgate_base::json::{Json, JsonLimits};
-use toolgate_policy::limits::auth::{KEY_ID_CHARS_MAX, TOKEN_BYTES_MAX, TOKEN_DEPTH_MAX, TOKEN_NODES_MAX};
+use toolgate_policy::limits::auth::{
+    CREDENTIAL_BYTES_MAX, KEY_ID_CHARS_MAX, TOKEN_DEPTH_MAX, TOKEN_NODES_MAX,
+};
 use toolgate_policy::redact::printable;
 
 use super::claims::TokenClaims;
@@ -30,7 +32,7 @@ pub(crate) struct UnverifiedToken<'t> {
 const HEADER_KNOWN: [&str; 6] = ["alg", "typ", "kid", "cty", "x5t", "x5t#S256"];
 
 const LIMITS: JsonLimits =
-    JsonLimits { bytes_max: TOKEN_BYTES_MAX, depth_max: TOKEN_DEPTH_MAX, nodes_max: TOKEN_NODES_MAX };
+    JsonLimits { bytes_max: CREDENTIAL_BYTES_MAX, depth_max: TOKEN_DEPTH_MAX, nodes_max: TOKEN_NODES_MAX };
 
 impl<'t> UnverifiedToken<'t> {
     /// Reads a token of three parts.

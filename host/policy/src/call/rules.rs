@@ -68,6 +68,8 @@ struct Bound {
     resources: Option<Slice>,
     prompts: Option<Slice>,
     dead: Vec<DeadRule>,
+    /// Whether the verdict about any tool depends on the moment.
+    reads_context: bool,
 }
 
 #[derive(Debug)]
@@ -144,6 +146,8 @@ impl RuleSet {
         let mut of_kind = |is_resource| set.cedar.as_ref()?.slice_of_kind(is_resource, &mut parts);
         (bound.resources, bound.prompts) = (of_kind(true), of_kind(false));
         bound.dead = dead::find(set, served);
+        bound.reads_context =
+            bound.tools.iter().any(|tool| tool.slice.as_ref().is_some_and(Slice::reads_context));
         (Rules { set: Arc::clone(set), bound: Arc::new(bound), memo: Arc::default() }, misfits)
     }
 }
@@ -168,6 +172,11 @@ impl Rules {
     /// The rows as Cedar policies of the same meaning.
     pub fn to_cedar(&self) -> String {
         self.set.rows.iter().map(Row::to_cedar).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Whether what a caller sees in a list of tools depends on the moment.
+    pub fn lists_by_moment(&self) -> bool {
+        self.bound.reads_context
     }
 
     /// Whether a call of this target needs facts about its arguments.

@@ -4,7 +4,7 @@
 use super::{KIB, Limit, MIB, size};
 
 /// Bytes of a token. Tokens with hundreds of groups have some 12 KiB; proxies cut longer header fields anyway.
-pub const TOKEN_BYTES_MAX: usize = size(16 * KIB);
+pub const CREDENTIAL_BYTES_MAX: usize = size(16 * KIB);
 
 /// Nesting of a token's header or payload: claims of identity providers have 4 levels.
 pub const TOKEN_DEPTH_MAX: usize = 16;

@@ -77,9 +77,15 @@ impl Catalog {
 
     async fn view(&self, gate: &Gate, inbound: &Inbound) -> Result<Arc<View>, ErrorData> {
         let snapshot = gate.now();
-        // Who sees the same tools gets the same text; what each sees is judged anew.
-        let listed = snapshot.list(&inbound.principal, &inbound.moment(&snapshot));
-        let whose = &names(&listed);
+        let list = |inbound: &Inbound| snapshot.list(&inbound.principal, &inbound.moment(&snapshot));
+        // Callers of whom rules know the same see the same, unless rules look at the clock or at the caller's address.
+        let (whose, listed) = if snapshot.rules().lists_by_moment() {
+            let listed = list(inbound);
+            (names(&listed), Some(listed))
+        } else {
+            (inbound.principal.digest().to_string(), None)
+        };
+        let whose = &whose;
         if let Some(view) = self.current().view(&snapshot, whose) {
             return Ok(view);
         }
@@ -93,7 +99,8 @@ impl Catalog {
             current.begin(&snapshot)
         };
         let gate = gate.clone();
-        let work = move || View::of(listed, &seen);
+        let (listing, asks) = (Arc::clone(&snapshot), (inbound.principal.clone(), inbound.moment(&snapshot)));
+        let work = move || View::of(listed.unwrap_or_else(|| listing.list(&asks.0, &asks.1)), &seen);
         let written = gate.large().run(&inbound.caller, work).await;
         let view =
             written.map_err(|error| error.to_string()).and_then(|view| view.map_err(|e| e.to_string()));
