@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, ORIGIN};
+use http::header::{CACHE_CONTROL, CONNECTION, HOST, ORIGIN};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -204,6 +204,11 @@ impl HttpServer {
         let status = reply.status();
         type_text(reply.headers_mut(), status);
         cors::let_read(reply.headers_mut(), source);
+        if self.0.auth.is_some() {
+            // What one caller is answered is for nobody else, whatever stands between.
+            let private = HeaderValue::from_static("private, no-store");
+            reply.headers_mut().entry(CACHE_CONTROL).or_insert(private);
+        }
         if !self.0.guard.origins.is_empty() {
             cors::vary(reply.headers_mut());
         }
