@@ -17,6 +17,7 @@ mod put_back;
 mod reload;
 mod reload_load;
 mod revoke;
+mod rules;
 mod texts;
 mod trust;
 mod upgrade;

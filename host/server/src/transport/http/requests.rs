@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use serde_json::Value;
@@ -156,9 +156,8 @@ impl HttpServer {
         let is_unknown = conversation.is_none();
         let (mut parts, body) = request.into_parts();
         parts.headers.remove(AUTHORIZATION);
-        if is_unknown && parts.headers.remove(SESSION).is_some() {
-            // Also where it is another party's, of which the library must not know.
-            return Err(plain(StatusCode::NOT_FOUND, "there is no such session\n"));
+        if is_unknown {
+            conceal_session(&mut parts.headers, false);
         }
         let lease = sender.lease.clone();
         let mut inbound = Inbound::new(sender.principal, caller, conversation);
@@ -215,9 +214,8 @@ impl HttpServer {
             Err(reply) => return Err(accept::in_form(reply, accepted, &Value::Null).await),
         };
         let begins = envelope.is_request && envelope.method.as_deref() == Some("initialize");
-        if conversation.is_none() && parts.headers.remove(SESSION).is_some() && !begins {
-            // Also where it is another party's, of which the library must not know.
-            return Err(malformed(&no_session(envelope.id)));
+        if conversation.is_none() {
+            conceal_session(&mut parts.headers, begins);
         }
         let arguments = match self.step_up(&sender, &envelope, arguments).await {
             (_, Some(reply)) => return Err(reply),
@@ -359,9 +357,12 @@ impl HttpServer {
     }
 }
 
-fn no_session(id: Value) -> Malformed {
-    let why = "there is no such session; begin one with initialize";
-    Malformed::invalid(why, id).with_status(StatusCode::NOT_FOUND)
+/// Replaces the id of a session that is not there for this party by one that nobody has, so that the library does not find
+/// another party's. A client that begins a session has none.
+fn conceal_session(headers: &mut HeaderMap, begins: bool) {
+    if headers.remove(SESSION).is_some() && !begins {
+        headers.insert(SESSION, HeaderValue::from_static("none"));
+    }
 }
 
 fn busy_text(trouble: Trouble) -> &'static str {
