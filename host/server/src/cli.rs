@@ -18,6 +18,7 @@ mod output;
 mod pack;
 mod place;
 mod plugin;
+mod policy;
 mod progress;
 mod push;
 mod serve;
@@ -72,6 +73,9 @@ enum Command {
     /// Generate signing keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Check, show, explain and test access rules: who may call what
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Make, list and revoke API keys of callers
     #[command(subcommand)]
     Apikey(apikey::Command),
@@ -139,6 +143,7 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Learn(args) => learn::run(&args),
         Command::Plugin(command) => plugin::run(&command),
         Command::Key(command) => key::run(&command),
+        Command::Policy(command) => policy::run(&command),
         Command::Apikey(command) => apikey::run(&command),
         Command::Pack(args) => pack::run(&args),
         Command::Sign(args) => sign::run(&args),
