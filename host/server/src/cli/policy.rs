@@ -8,6 +8,8 @@ mod test;
 
 use std::sync::Arc;
 
+pub(super) use check::NOTHING_PERMITTED;
+
 use toolgate_policy::redact::printable;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::load::LoadError;
