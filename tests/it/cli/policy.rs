@@ -175,7 +175,8 @@ fn check_warns_where_credentials_are_needed_and_nothing_is_permitted() {
 /// The blocks of a language in a page.
 fn blocks(page: &str, language: &str) -> Vec<String> {
     let text = std::fs::read_to_string(toolgate_tests::root().join("docs").join(page)).unwrap();
-    let parts = text.split(&format!("```{language}\n")).skip(1);
+    let fence = format!("```{language}\n");
+    let parts = text.split(&fence).skip(1);
     parts.map(|part| part.split("```").next().unwrap().to_owned()).collect()
 }
 
