@@ -193,7 +193,7 @@ fn the_examples_of_the_page_on_access_rules_do_what_it_says() {
         .grant(r#"files = [{ host = "notes", guest = "/notes", access = "read-write" }]"#)
         .plugin("fetch", &guest::plugin("fetch"))
         .grant(get)
-        .plugin("mirror", &guest::plugin("fetch"))
+        .plugin("mirror", &test_guest("requesting"))
         .grant(get)
         .trust(&format!("{}{house}", toolgate_tests::world::TRUST))
         .server("public_url = \"https://tools.example.com\"")
@@ -204,6 +204,6 @@ fn the_examples_of_the_page_on_access_rules_do_what_it_says() {
         .file("tests.toml", cases.iter().find(|block| block.contains("[[case]]")).unwrap());
     world.key("house");
     world.sign("fetch", "house");
-    assert_says(&world.run(&["policy", "check"]), 0, &["bound to 11 tools"]);
+    assert_says(&world.run(&["policy", "check"]), 0, &["bound to 15 tools"]);
     assert_says(&world.run_as_is(&["policy", "test", "tests.toml"]), 0, &["0 failed"]);
 }

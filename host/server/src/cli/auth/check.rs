@@ -151,10 +151,14 @@ impl IssuerFinding {
     }
 }
 
+/// Words of the refusal of an address that is not public.
+const BLOCKED: &str = "no address of the host may be reached";
+
 /// An error with the key of `[[auth.issuer]]` that may help.
 fn with_remedy(issuer: &IssuerSpec, error: &KeysError) -> String {
     let text = issuer.text();
-    let remedy = if error.why.contains("private = true") && !text.private {
+    let is_blocked = [BLOCKED, "private = true"].iter().any(|words| error.why.contains(words));
+    let remedy = if is_blocked && !text.private {
         "; write private = true into this [[auth.issuer]] if its servers are in your own network"
     } else if error.why.to_lowercase().contains("certificate") {
         "; write ca = \"FILE\" into this [[auth.issuer]] if its certificate is of an authority of your own"
