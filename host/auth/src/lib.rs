@@ -30,11 +30,13 @@ pub mod local;
 pub mod profile;
 pub mod scope;
 mod settings;
+mod supposed;
 mod token;
 
 pub use authenticated::{Authenticated, CredentialId};
 pub use authenticator::{AuthSettings, Authenticator};
 pub use explain::{AuthError, AuthFailure, AuthStep};
+pub use supposed::supposed;
 
 #[cfg(test)]
 mod attacks_tests;

@@ -103,13 +103,17 @@ impl Snapshot {
     }
 
     /// Rules that are only evaluated and recorded, if there are any.
-    pub(crate) fn shadow(&self) -> Option<&Rules> {
+    pub fn shadow(&self) -> Option<&Rules> {
         self.shadow.as_ref()
     }
 
     /// The present moment for a call that came this way, in the time zone of the rules.
     pub fn moment(&self, source: Option<IpAddr>, transport: Transport) -> Moment {
-        let now = Timestamp::now();
+        self.moment_at(Timestamp::now(), source, transport)
+    }
+
+    /// The same at another time.
+    pub fn moment_at(&self, now: Timestamp, source: Option<IpAddr>, transport: Transport) -> Moment {
         let there = now.to_zoned(self.access.zone.clone());
         Moment {
             now_s: now.as_second(),

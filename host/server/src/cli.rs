@@ -1,6 +1,7 @@
 //! The command line: one file for each command. Arguments and exit codes are a stable contract.
 
 mod apikey;
+mod auth;
 mod bundle;
 mod call;
 mod check;
@@ -18,6 +19,7 @@ mod output;
 mod pack;
 mod place;
 mod plugin;
+mod policy;
 mod progress;
 mod push;
 mod serve;
@@ -72,6 +74,12 @@ enum Command {
     /// Generate signing keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Check, show, explain and test access rules: who may call what
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Check the issuers of tokens, and explain why a token is good or not
+    #[command(subcommand)]
+    Auth(auth::Command),
     /// Make, list and revoke API keys of callers
     #[command(subcommand)]
     Apikey(apikey::Command),
@@ -139,6 +147,8 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Learn(args) => learn::run(&args),
         Command::Plugin(command) => plugin::run(&command),
         Command::Key(command) => key::run(&command),
+        Command::Policy(command) => policy::run(&command),
+        Command::Auth(command) => auth::run(&command),
         Command::Apikey(command) => apikey::run(&command),
         Command::Pack(args) => pack::run(&args),
         Command::Sign(args) => sign::run(&args),

@@ -15,6 +15,7 @@ mod reader;
 mod secret;
 mod server;
 mod source;
+mod supposed;
 mod tls;
 mod trust;
 
@@ -32,6 +33,7 @@ pub(crate) use auth::{AuthConfig, StepUp};
 pub(crate) use problem::ConfigError;
 pub(crate) use server::{ServerConfig, WireLimits};
 pub(crate) use source::{docker, oci};
+pub(crate) use supposed::{CallerOrigin, PolicyCase, SupposedCaller};
 pub(crate) use tls::{ServerCertificate, Tls};
 pub(crate) use trust::{Lock, load as load_trust, load_revoked, load_text as load_trust_text, read_lock};
 

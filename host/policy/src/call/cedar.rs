@@ -104,6 +104,19 @@ impl Policies {
         self.parsed.iter().map(|policy| &policy.id)
     }
 
+    /// Ids of the policies that can concern a target of this slice.
+    pub(super) fn concerned(&self, slice: &Slice) -> Vec<RuleId> {
+        let mut all: Vec<usize> =
+            [&slice.open, &slice.arguments].iter().flat_map(|part| part.policies.clone()).collect();
+        all.sort_unstable();
+        all.into_iter().filter_map(|at| self.parsed.get(at)).map(|policy| policy.id.clone()).collect()
+    }
+
+    /// Whether any policy permits.
+    pub(super) fn has_permit(&self) -> bool {
+        self.parsed.iter().any(|policy| policy.permits)
+    }
+
     /// The `@reason` of a policy.
     pub(super) fn reason(&self, id: &RuleId) -> Option<Arc<str>> {
         self.parsed.get(*self.index.get(id.as_str())?)?.reason.clone()

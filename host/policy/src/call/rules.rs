@@ -18,6 +18,7 @@ use crate::limits::rules::{CEDAR_ACTIONS_MAX, OBTAINABLE_SCOPES_MAX};
 use crate::principal::{Principal, PrincipalKind};
 use crate::{Digest, InvalidValueError, ToolName};
 
+mod covering;
 mod dead;
 mod misses;
 mod scopes;

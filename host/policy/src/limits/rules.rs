@@ -47,3 +47,6 @@ pub const MEMO_PRINCIPALS_MAX: usize = 1_000;
 
 /// Verdicts that are remembered of all callers together, each of about 100 bytes.
 pub const MEMO_DECISIONS_MAX: usize = 200_000;
+
+/// Questions of one file of `toolgate policy test`. Each is decided in microseconds; ten for each tool of a large server.
+pub const POLICY_CASES_MAX: usize = 10_000;

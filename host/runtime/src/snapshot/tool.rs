@@ -15,7 +15,7 @@ use toolgate_mapping::shape::Function;
 use toolgate_policy::ToolName;
 use toolgate_policy::call::{ArgumentFacts, PluginFacts, ServedTool, Target, TargetKind};
 use toolgate_policy::capability::Effects;
-use toolgate_policy::limits::lift::SMALL_VALUES_BYTES;
+use toolgate_policy::limits::lift::{ARGUMENT_VALUES_BYTES_MAX, SMALL_VALUES_BYTES};
 use toolgate_policy::limits::load::{SCHEMA_VALUE_STEPS_MAX, SCHEMA_VALUE_STEPS_SMALL};
 use toolgate_policy::load::Provenance;
 use toolgate_policy::name::ExportPath;
@@ -193,6 +193,14 @@ impl Tool {
             Some(_) => ArgumentFacts::new(BTreeMap::new()),
             None => facts::facts(&args.vals, self.export.function()),
         }
+    }
+
+    /// Facts about these arguments as rules would see them in a call. The plugin is not entered.
+    ///
+    /// # Errors
+    /// All faults of the arguments; for a dynamic tool, the first.
+    pub fn argument_facts(&self, arguments: &Json) -> Result<ArgumentFacts, LowerError> {
+        Ok(self.facts(&self.lower(arguments, ARGUMENT_VALUES_BYTES_MAX)?))
     }
 
     /// Memory for validating arguments against the plugin's schema.

@@ -5,7 +5,7 @@ use toolgate_base::interrupt::Interrupt;
 use toolgate_base::json::{Json, JsonLimits};
 use toolgate_base::outcome::{Blame, Content, Outcome, Verdict};
 use toolgate_policy::ToolName;
-use toolgate_policy::call::Transport;
+use toolgate_policy::call::{DeniedError, Transport};
 use toolgate_policy::limits::wire::{BODY_BYTES_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
 use toolgate_policy::load::lint::{similar_prefixes, skeleton};
 use toolgate_policy::redact::printable;
@@ -49,6 +49,17 @@ pub(super) fn arguments(text: &str) -> Result<Json, Exit> {
 pub(super) fn no_such_tool(tool: &str) -> Exit {
     let tool = printable(tool, 100);
     Exit::refused(format!("no tool `{tool}` is served; `toolgate tools` lists those that are"))
+}
+
+/// Exit for a call that is denied. An operator is told why.
+pub(super) fn not_permitted(tool: &str, denied: &DeniedError) -> Exit {
+    if *denied == DeniedError::Unknown {
+        return no_such_tool(tool);
+    }
+    let tool = printable(tool, 100);
+    Exit::refused(format!(
+        "the access rules do not permit a call of `{tool}`: {denied}; see `toolgate policy explain --as local {tool}`"
+    ))
 }
 
 /// A runtime on this thread.
@@ -124,7 +135,7 @@ fn tell(args: &Args, outcome: Outcome) -> Result<(), Exit> {
             }
             if answer.verdict == Verdict::Ok { Ok(()) } else { Err(Exit::failed("")) }
         }
-        Outcome::Denied(_) => Err(no_such_tool(&args.tool)),
+        Outcome::Denied(denied) => Err(not_permitted(&args.tool, &denied)),
         Outcome::Fault(fault) => {
             if args.json {
                 let (text, fault) = (fault.caller_text(), fault.kind().word());

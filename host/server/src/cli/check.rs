@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use toolgate_runtime::reconcile::{FolderProblem, LoadReport, Loaded};
 
 use super::exit::Exit;
+use super::policy::NOTHING_PERMITTED;
 use super::{PrintArgs, newest, output, serve};
 use crate::config::Config;
 
@@ -11,7 +12,11 @@ pub(super) fn run(args: &PrintArgs) -> Result<(), Exit> {
     let config = Config::load(&args.config.config)?;
     config.warn();
     let gate = serve::open(&config)?;
-    let report = newest::load(&config, |spec| gate.reconciler.look(spec).1);
+    let (snapshot, report) =
+        newest::look(&config.policy, config.spec.clone(), |spec| gate.reconciler.look(spec));
+    if report.problem.is_none() && snapshot.rules().permits_nothing() {
+        output::complain(&format!("warning: {NOTHING_PERMITTED}"));
+    }
     if args.json {
         output::print_json(&as_json(&report));
     } else if report.problem.is_none() {

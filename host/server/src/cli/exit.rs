@@ -60,6 +60,11 @@ impl Exit {
             .with("\nnothing was written, since not everything is known to be as it was shown")
     }
 
+    /// The message.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Adds text to the message.
     pub(super) fn with(mut self, more: &str) -> Self {
         self.text.push_str(more);

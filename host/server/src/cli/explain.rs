@@ -4,6 +4,7 @@
 mod command;
 mod overview;
 mod question;
+mod rules;
 mod unused;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use toolgate_policy::Capability;
 use toolgate_policy::capability::files::Access;
 use toolgate_policy::load::Effective;
 use toolgate_runtime::gate::Gate;
+use toolgate_runtime::snapshot::Snapshot;
 use toolgate_runtime::snapshot::plugin::Plugin;
 use toolgate_runtime::spec::Approvals;
 
@@ -108,6 +110,8 @@ struct Subject<'a> {
     index: usize,
     spec: &'a PluginSpec,
     plugin: Arc<Plugin>,
+    /// The plugin alone, under the access rules.
+    snapshot: Snapshot,
     gate: &'a Gate,
 }
 
@@ -141,8 +145,8 @@ pub(super) fn run(args: &Args) -> Result<(), Exit> {
     let (index, spec) = find(&config, &args.plugin)?;
     let gate = serve::open(&config)?;
     // Approval is not required, so that an operator can see the capabilities before approving.
-    let plugin = newest::plugin(&gate, &config, spec, Approvals::NotAsked)?;
-    let subject = Subject { config: &config, index, spec, plugin, gate: &gate };
+    let (plugin, snapshot) = newest::plugin_with_rules(&gate, &config, spec, Approvals::NotAsked)?;
+    let subject = Subject { config: &config, index, spec, plugin, snapshot, gate: &gate };
     if args.unused {
         return unused::run(&subject, args.json);
     }

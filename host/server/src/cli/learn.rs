@@ -164,7 +164,7 @@ fn listen(args: &Args, gate: &Gate, arguments: &Json) -> Result<Observed, Exit> 
         observed.refused.extend(refused.map(|(attempt, _)| attempt));
         observed.not_listed += not_listed;
         let ended = match closed.get() {
-            Outcome::Denied(_) => return Err(call::no_such_tool(&args.tool)),
+            Outcome::Denied(denied) => return Err(call::not_permitted(&args.tool, denied)),
             Outcome::Answer(answer) => format!("it answered: {answer}"),
             Outcome::Fault(fault) => fault.log_text().to_owned(),
         };

@@ -8,6 +8,7 @@ use toolgate_base::spec::PluginSpec;
 use toolgate_policy::limits::load::TRUST_READS_MAX;
 use toolgate_runtime::gate::Gate;
 use toolgate_runtime::reconcile::LoadReport;
+use toolgate_runtime::snapshot::Snapshot;
 use toolgate_runtime::snapshot::plugin::Plugin;
 use toolgate_runtime::spec::{Approvals, Spec};
 
@@ -26,13 +27,24 @@ pub(super) fn plugin(
     spec: &PluginSpec,
     approvals: Approvals,
 ) -> Result<Arc<Plugin>, Exit> {
+    plugin_with_rules(gate, config, spec, approvals).map(|(plugin, _)| plugin)
+}
+
+/// The same, with the snapshot in which it alone serves.
+pub(super) fn plugin_with_rules(
+    gate: &Gate,
+    config: &Config,
+    spec: &PluginSpec,
+    approvals: Approvals,
+) -> Result<(Arc<Plugin>, Snapshot), Exit> {
     let alone = config.spec.of(spec.clone(), approvals);
     let (would_serve, report) = look(&config.policy, alone, |spec| gate.reconciler.look(spec));
     if !report.is_whole() {
         return Err(Exit::not_loaded(&report));
     }
     let plugin = would_serve.plugins().first().cloned();
-    plugin.ok_or_else(|| Exit::host_failed("the plugin loaded and is not there"))
+    let plugin = plugin.ok_or_else(|| Exit::host_failed("the plugin loaded and is not there"))?;
+    Ok((plugin, would_serve))
 }
 
 /// Loads `spec`. Repeats that while its trust policy is refused and the file has a higher version than the tried one. A

@@ -206,6 +206,15 @@ impl<'d> Section<'d> {
         sections
     }
 
+    /// A table as JSON. Notes values that JSON lacks.
+    pub(super) fn json(&self, key: &'static str) -> Option<serde_json::Map<String, serde_json::Value>> {
+        let table = self.section(key)?;
+        let json = json_table(table.table, &|line, kind| {
+            self.note(line, self.join(key), format!("{kind} cannot stand here"));
+        });
+        Some(json)
+    }
+
     /// Marks a key as known without reading it.
     pub(super) fn ask(&self, key: &'static str) {
         self.asked.borrow_mut().insert(key);

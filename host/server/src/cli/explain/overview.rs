@@ -9,7 +9,7 @@ use toolgate_policy::limits::call::CallLimit;
 use toolgate_policy::redact::printable;
 
 use super::super::output;
-use super::{Subject, verb};
+use super::{Subject, rules, verb};
 
 /// A capability, its line in the configuration, and its meaning.
 type Has = (Capability, String, String);
@@ -46,6 +46,7 @@ fn as_text(subject: &Subject<'_>) -> String {
     lines.extend(has.iter().map(|(word, at, what)| format!("  {word} ({at}): {what}")));
     lines.push("has not:".to_owned());
     lines.extend(lacking(subject).into_iter().map(|word| format!("  {}", subject.without(word))));
+    lines.extend(rules::lines(subject));
     lines.push("limits:".to_owned());
     for (limit, value, from) in limits(subject) {
         lines.push(format!("  {} = {value} ({from})", limit.name()));
@@ -84,6 +85,7 @@ fn as_json(subject: &Subject<'_>) -> Value {
         "mayUse": list(clearance.asked().may_use()),
         "has": has.collect::<Vec<_>>(),
         "hasNot": lacking.collect::<Vec<_>>(),
+        "accessRules": rules::as_json(subject),
         "limits": limits.collect::<Vec<_>>(),
     })
 }
