@@ -1,4 +1,5 @@
-// A real identity provider on loopback, of the package oidc-provider, with one client `robot` and a new signing key.
+// A real identity provider on loopback, of the package oidc-provider, with the clients `robot` and `program` and a new
+// signing key.
 //
 //     server.mjs PACKAGES PORT
 //
@@ -14,6 +15,16 @@ const { Provider } = await import(createRequire(`${packages}/`).resolve('oidc-pr
 const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const key = { ...pair.privateKey.export({ format: 'jwk' }), alg: 'ES256', use: 'sig', kid: `key-${process.pid}` };
 
+const client = (name, how) => ({
+  client_id: name,
+  client_secret: `${name}-of-tests`,
+  grant_types: ['client_credentials'],
+  response_types: [],
+  redirect_uris: [],
+  token_endpoint_auth_method: how,
+  id_token_signed_response_alg: 'ES256',
+});
+
 let answer;
 const server = createServer((request, response) => answer(request, response));
 server.listen(Number(port), '127.0.0.1', () => {
@@ -21,15 +32,8 @@ server.listen(Number(port), '127.0.0.1', () => {
   const provider = new Provider(issuer, {
     jwks: { keys: [key] },
     clients: [
-      {
-        client_id: 'robot',
-        client_secret: 'robot-of-tests',
-        grant_types: ['client_credentials'],
-        response_types: [],
-        redirect_uris: [],
-        token_endpoint_auth_method: 'client_secret_post',
-        id_token_signed_response_alg: 'ES256',
-      },
+      client('robot', 'client_secret_post'),
+      client('program', 'client_secret_basic'),
     ],
     features: {
       devInteractions: { enabled: false },

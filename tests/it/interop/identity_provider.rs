@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
-use toolgate_tests::identity::PUBLIC_URL;
+use toolgate_tests::identity::{PUBLIC_URL, now_s};
+use toolgate_tests::process::ended;
 use toolgate_tests::{Transport, World, guest, peer, root};
 
 /// A running identity provider, ended on drop.
@@ -124,4 +125,67 @@ fn a_provider_that_is_down_makes_the_server_unready_until_it_is_up() {
     let token_of_now = provider.token(&resource(), "tools:write");
     assert_eq!(server.call_as(&token_of_now, "seven_seven", json!({})).text(), "7");
     assert_eq!(server.post_as(&token, "tools/list", json!({})).status, 401);
+}
+
+#[test]
+fn a_key_that_a_provider_has_since_is_fetched_by_the_first_token_that_names_it() {
+    let Some(packages) = peer("TOOLGATE_IDP") else { return };
+    let provider = Provider::start(&packages, 0);
+    let port = provider.port();
+    let server = trusting(&provider.issuer).serve(Transport::Http);
+    let former = provider.token(&resource(), "tools:write");
+    assert_eq!(server.call_as(&former, "seven_seven", json!({})).text(), "7");
+    drop(provider);
+    let provider = Provider::start(&packages, port);
+    assert_eq!(server.call_as(&former, "seven_seven", json!({})).text(), "7", "nobody was asked yet");
+    let token = provider.token(&resource(), "tools:write");
+    // Keys are fetched once in ten seconds, and twenty failures a minute are allowed: one attempt a second.
+    let mut tried_at = 0;
+    server.wait_until("the new key counts", || {
+        let is_due = now_s() != tried_at;
+        tried_at = now_s();
+        is_due && server.post_as(&token, "tools/list", json!({})).status == 200
+    });
+    assert_eq!(server.post_as(&former, "tools/list", json!({})).status, 401, "its key is published no more");
+}
+
+#[test]
+fn the_official_client_finds_the_provider_by_the_challenge_and_calls() {
+    let (Some(packages), Some(typescript)) = (peer("TOOLGATE_IDP"), peer("TOOLGATE_TYPESCRIPT")) else {
+        return;
+    };
+    let provider = Provider::start(&packages, 0);
+    // Clients compare the resource with the address that they call, so the port is chosen before the start.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let world = World::new()
+        .plugin("seven", &guest::seven())
+        .server(&format!("public_url = \"http://{address}\""))
+        .more(&format!(
+            "\n[auth]\nscopes = [\"tools:read\"]\n[[auth.issuer]]\nid = \"idp\"\nissuer = \"{}\"\n\
+             algorithms = [\"ES256\"]\nprivate = true\n[[allow]]\nid = \"readers\"\n\
+             who = {{ scopes = [\"tools:read\"] }}\ntools = {{}}\n",
+            provider.issuer
+        ));
+    let _server = world.serve_with(Transport::Http, &["--listen", &address]);
+    for mode in ["2025-06-18", "2025-11-25", "2026-07-28"] {
+        let mut client = Command::new("node")
+            .arg(root().join("tests/clients/official.mjs"))
+            .arg(&typescript)
+            .args(["v2", mode, "http", &format!("http://{address}/mcp")])
+            .env("TOOLGATE_CREDENTIALS", "program:program-of-tests")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        client.stdin.take().unwrap().write_all(b"[[\"seven_seven\", {}]]").unwrap();
+        let output = ended(client);
+        let told: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{mode}: {}", String::from_utf8_lossy(&output.stderr)));
+        assert_eq!(told["tools"], json!(["seven_seven"]), "{mode}");
+        assert_eq!(told["answers"][0]["texts"][0], "7", "{mode}: {told}");
+    }
+    assert!(world.call_records().iter().all(|record| record.to_string().contains("idp/program")));
 }

@@ -1,4 +1,4 @@
-//! Who may call what, over the wire: rows and Cedar policies, for callers with credentials and for the local user.
+//! Access over the wire: rows and Cedar policies, for callers with credentials and for the local user.
 
 use serde_json::json;
 use toolgate_tests::client::headers;

@@ -1,4 +1,4 @@
-//! Who calls over HTTP: API keys, and every route and method without a credential.
+//! Authentication over HTTP: API keys, and every route and method without a credential.
 
 use std::io::Read as _;
 
