@@ -150,8 +150,10 @@ fn a_key_that_a_provider_has_since_is_fetched_by_the_first_token_that_names_it()
 }
 
 #[test]
-fn the_official_client_finds_the_provider_by_the_challenge_and_calls() {
-    let (Some(packages), Some(typescript)) = (peer("TOOLGATE_IDP"), peer("TOOLGATE_TYPESCRIPT")) else {
+fn official_clients_find_the_provider_by_the_challenge_and_call() {
+    let (Some(packages), Some(typescript), Some(python)) =
+        (peer("TOOLGATE_IDP"), peer("TOOLGATE_TYPESCRIPT"), peer("TOOLGATE_PYTHON"))
+    else {
         return;
     };
     let provider = Provider::start(&packages, 0);
@@ -169,11 +171,30 @@ fn the_official_client_finds_the_provider_by_the_challenge_and_calls() {
             provider.issuer
         ));
     let _server = world.serve_with(Transport::Http, &["--listen", &address]);
-    for mode in ["2025-06-18", "2025-11-25", "2026-07-28"] {
-        let mut client = Command::new("node")
+    let url = format!("http://{address}/mcp");
+    let typescript = |mode: &str| {
+        let mut client = Command::new("node");
+        client
             .arg(root().join("tests/clients/official.mjs"))
             .arg(&typescript)
-            .args(["v2", mode, "http", &format!("http://{address}/mcp")])
+            .args(["v2", mode, "http", &url]);
+        client
+    };
+    let python = |mode: &str| {
+        let mut client = Command::new(&python);
+        client.arg(root().join("tests/clients/official.py")).args([mode, "http", &url]);
+        client
+    };
+    let clients = [
+        ("TypeScript, 2025-06-18", typescript("2025-06-18")),
+        ("TypeScript, 2025-11-25", typescript("2025-11-25")),
+        ("TypeScript, 2026-07-28", typescript("2026-07-28")),
+        ("Python, with a session", python("legacy")),
+        ("Python, 2026-07-28", python("2026-07-28")),
+    ];
+    for (what, mut client) in clients {
+        let mut client = client
+            .env("TOOLGATE_ISSUER", &provider.issuer)
             .env("TOOLGATE_CREDENTIALS", "program:program-of-tests")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -183,9 +204,9 @@ fn the_official_client_finds_the_provider_by_the_challenge_and_calls() {
         client.stdin.take().unwrap().write_all(b"[[\"seven_seven\", {}]]").unwrap();
         let output = ended(client);
         let told: Value = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|_| panic!("{mode}: {}", String::from_utf8_lossy(&output.stderr)));
-        assert_eq!(told["tools"], json!(["seven_seven"]), "{mode}");
-        assert_eq!(told["answers"][0]["texts"][0], "7", "{mode}: {told}");
+            .unwrap_or_else(|_| panic!("{what}: {}", String::from_utf8_lossy(&output.stderr)));
+        assert_eq!(told["tools"], json!(["seven_seven"]), "{what}");
+        assert_eq!(told["answers"][0]["texts"][0], "7", "{what}: {told}");
     }
     assert!(world.call_records().iter().all(|record| record.to_string().contains("idp/program")));
 }
