@@ -36,10 +36,18 @@ function options() {
   return { versionNegotiation: { mode: { pin: mode } } };
 }
 
+// Where the variable TOOLGATE_CREDENTIALS holds ID:SECRET, the client gets its tokens by them (RFC 6749 §4.4).
+function credentials() {
+  const [clientId, clientSecret] = (process.env.TOOLGATE_CREDENTIALS ?? '').split(':');
+  if (!clientId) return undefined;
+  const { ClientCredentialsProvider } = library();
+  return new ClientCredentialsProvider({ clientId, clientSecret });
+}
+
 const client = new Client({ name: 'official', version: '1' }, options());
 const transport =
   kind === 'http'
-    ? new StreamableHTTPClientTransport(new URL(rest[0]))
+    ? new StreamableHTTPClientTransport(new URL(rest[0]), { authProvider: credentials() })
     : new StdioClientTransport({ command: rest[0], args: rest.slice(1), env: process.env });
 
 // The first generation tells only the transport which revision it came to.

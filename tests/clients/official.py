@@ -4,7 +4,7 @@
     official.py MODE stdio PROGRAM ARG…  < calls.json
 
 `calls.json` is a list of [tool, arguments]. Where the variable TOOLGATE_LEAVE holds one such call, that one is begun instead, and
-the client closes when stdin ends, without waiting for its answer.
+the client closes when stdin ends, without waiting for its answer. Where TOOLGATE_CREDENTIALS holds ID:SECRET, the client gets its tokens by them from TOOLGATE_ISSUER.
 """
 
 import asyncio
@@ -13,12 +13,41 @@ import os
 import sys
 
 from mcp import Client
+from mcp.client.auth.extensions.client_credentials import ClientCredentialsOAuthProvider
 from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
+
+
+class Storage:
+    """Tokens in memory."""
+
+    tokens = None
+    client = None
+
+    async def get_tokens(self):
+        return self.tokens
+
+    async def set_tokens(self, tokens) -> None:
+        self.tokens = tokens
+
+    async def get_client_info(self):
+        return self.client
+
+    async def set_client_info(self, client_info) -> None:
+        self.client = client_info
+
+
+def with_credentials(url: str):
+    client, secret = os.environ["TOOLGATE_CREDENTIALS"].split(":")
+    provider = ClientCredentialsOAuthProvider(
+        url, Storage(), client, secret, issuer=os.environ["TOOLGATE_ISSUER"]
+    )
+    return streamable_http_client(url, http_client=create_mcp_http_client(auth=provider))
 
 
 def server_of(transport: str, rest: list[str]):
     if transport == "http":
-        return rest[0]
+        return with_credentials(rest[0]) if "TOOLGATE_CREDENTIALS" in os.environ else rest[0]
     return stdio_client(StdioServerParameters(command=rest[0], args=rest[1:], env=dict(os.environ)))
 
 

@@ -1,6 +1,7 @@
 //! Interoperable signatures: Toolgate accepts those of other programs, and they accept Toolgate's. If one side refuses
 //! a signature, so does the other.
 
+mod identity_provider;
 mod kept;
 mod keyless;
 mod minisign;

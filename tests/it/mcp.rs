@@ -1,6 +1,8 @@
 //! MCP on the wire: three revisions, two transports, official clients, and invalid messages.
 
 mod accept;
+mod access;
+mod auth;
 mod browser;
 mod hanging_up;
 mod http;
@@ -14,6 +16,7 @@ mod schemas;
 mod shape;
 mod tls;
 mod tls_bounds;
+mod tokens;
 mod tools;
 mod unread;
 mod values;

@@ -75,6 +75,7 @@ impl Server {
     ) -> Self {
         match transport {
             Transport::Stdio => command.args(["serve", "--stdio"]),
+            Transport::Http if args.contains(&"--listen") => command.arg("serve"),
             Transport::Http => command.args(["serve", "--listen", "127.0.0.1:0"]),
         };
         let mut child = command

@@ -11,6 +11,7 @@ pub mod dns;
 pub mod fuzz;
 pub mod guest;
 pub mod hold;
+pub mod identity;
 pub mod inner;
 pub mod inside;
 pub mod kept;

@@ -13,7 +13,7 @@ struct Peer {
     variables: &'static [(&'static str, &'static str)],
 }
 
-const PEERS: [Peer; 8] = [
+const PEERS: [Peer; 9] = [
     Peer {
         name: "python",
         packages: Packages::Python(&["mcp==2.3.0"]),
@@ -29,6 +29,11 @@ const PEERS: [Peer; 8] = [
         name: "inspector",
         packages: Packages::Node(&["@modelcontextprotocol/inspector@2.12.0"]),
         variables: &[("TOOLGATE_INSPECTOR", "")],
+    },
+    Peer {
+        name: "idp",
+        packages: Packages::Node(&["oidc-provider@9.13.3"]),
+        variables: &[("TOOLGATE_IDP", "")],
     },
     Peer {
         name: "sigstore",
