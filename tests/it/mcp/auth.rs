@@ -91,7 +91,7 @@ fn every_method_is_challenged_before_anything_else_without_a_credential() {
     let session = ("Mcp-Session-Id".to_owned(), "none".to_owned());
     for method in ["GET", "DELETE"] {
         assert_refused(&server.http(method, "/mcp", &[], None), 401, CHALLENGE);
-        assert_refused(&server.http(method, "/mcp", &[session.clone()], None), 401, CHALLENGE);
+        assert_refused(&server.http(method, "/mcp", std::slice::from_ref(&session), None), 401, CHALLENGE);
     }
 }
 

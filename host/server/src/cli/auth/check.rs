@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use toolgate_auth::authenticator::{Explanation, IssuerCheck};
 use toolgate_auth::issuer::IssuerSpec;
 use toolgate_auth::keys::KeysError;
-use toolgate_policy::limits::auth::TOKEN_BYTES_MAX;
+use toolgate_policy::limits::auth::CREDENTIAL_BYTES_MAX;
 use toolgate_policy::redact::printable;
 use zeroize::Zeroizing;
 
@@ -99,13 +99,13 @@ fn read_credential() -> Result<Option<Zeroizing<String>>, Exit> {
     if stdin.is_terminal() {
         return Ok(None);
     }
-    let most = TOKEN_BYTES_MAX.saturating_add(SURROUNDINGS_BYTES_MAX) as u64;
+    let most = CREDENTIAL_BYTES_MAX.saturating_add(SURROUNDINGS_BYTES_MAX) as u64;
     // The whole capacity at once, so that no part of it stays behind when it grows.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(TOKEN_BYTES_MAX + SURROUNDINGS_BYTES_MAX + 1));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(CREDENTIAL_BYTES_MAX + SURROUNDINGS_BYTES_MAX + 1));
     stdin.lock().take(most + 1).read_to_end(&mut bytes).map_err(|error| Exit::host(&error))?;
     if bytes.len() as u64 > most {
         return Err(Exit::usage(format!(
-            "stdin has more than a credential; at most {TOKEN_BYTES_MAX} bytes"
+            "stdin has more than a credential; at most {CREDENTIAL_BYTES_MAX} bytes"
         )));
     }
     let text = std::str::from_utf8(&bytes).map_err(|_| Exit::usage("stdin has bytes that are not text"))?;
