@@ -196,7 +196,8 @@ impl Reload {
             if of_callers.0 == of_callers.1 && of_callers.0 != callers {
                 callers = of_callers.0;
                 let this = self.clone();
-                done(spawn_blocking(move || this.take_callers()).await);
+                // Not waited for: rules wait for a load that is running, and trust must not.
+                tokio::spawn(async move { done(spawn_blocking(move || this.take_callers()).await) });
             }
             if self.takes != Takes::Changes {
                 continue;

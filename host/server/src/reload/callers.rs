@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, PoisonError};
 
+use toolgate_policy::Digest;
+use toolgate_runtime::spec::AccessRules;
 use toolgate_state::audit::Event;
 
 use super::Reload;
@@ -14,21 +16,22 @@ impl Reload {
         self.take_rules();
     }
 
-    /// Applies the present files of rules, all of them or none.
+    /// Applies the present files of rules, all of them or none. Waits for a load that is running.
     fn take_rules(&self) {
-        let access = self.access.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Held throughout, so that of two changes the later one is applied last.
+        let access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
         let rules = access
             .load(&self.config)
             .map_err(|problems| problems.list().iter().map(ToString::to_string).collect::<Vec<_>>());
         let reconciler = &self.gate.reconciler;
-        let before = reconciler.rules().set.digest();
+        let before = digests(&reconciler.rules());
+        if rules.as_ref().is_ok_and(|rules| digests(rules) == before) {
+            return;
+        }
         let taken = rules
             .and_then(|rules| reconciler.rule(&Arc::new(rules)).map_err(|misfits| vec![misfits.to_string()]));
         let policy = reconciler.rules().set.digest();
         let problems = taken.err().unwrap_or_default();
-        if problems.is_empty() && policy == before {
-            return;
-        }
         for problem in &problems {
             tracing::error!("the access rules cannot be used; those before go on: {problem}");
         }
@@ -81,4 +84,9 @@ impl Reload {
             }
         }
     }
+}
+
+/// Digests of the rules in force and of those that are tried.
+fn digests(rules: &AccessRules) -> (Digest, Option<Digest>) {
+    (rules.set.digest(), rules.shadow.as_ref().map(|shadow| shadow.digest()))
 }
