@@ -88,9 +88,9 @@ impl HttpServer {
         arguments: Option<Arguments>,
     ) -> (Option<Arguments>, Option<Reply>) {
         let gate = &self.0.handler.gate;
-        let needed = envelope.tool.as_deref().filter(|_| envelope.is_request);
-        let needed = needed.and_then(|tool| Some((tool, sender.lacks(gate, tool)?)));
-        let answer = needed.and_then(|(tool, needed)| Some((tool, self.0.auth.as_ref()?.step_up(&needed)?)));
+        // Without authentication there is nothing to ask for, and no call is judged twice.
+        let asked = self.0.auth.as_ref().zip(envelope.tool.as_deref().filter(|_| envelope.is_request));
+        let answer = asked.and_then(|(auth, tool)| Some((tool, auth.step_up(&sender.lacks(gate, tool)?)?)));
         let Some((tool, answer)) = answer else { return (arguments, None) };
         let arguments = arguments.unwrap_or_else(|| Json::Null.into());
         let mut call = Request::new(sender.principal.clone(), tool, arguments, Interrupt::default());
